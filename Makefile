@@ -1,0 +1,41 @@
+# Two commands are enough: `make demo` and `make test`. Each does all set-up on a fresh clone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+OUT ?= runs
+
+.PHONY: setup demo test lint types contracts clean help
+
+help:
+	@echo "make demo   learn the solar system from the real ephemeris and judge the simulator (about 2 minutes)"
+	@echo "make test   the whole test suite, lint, types and import contracts"
+	@echo "make setup  only the environment: $(VENV)"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "simlearn needs Python 3.11 or newer, $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) has no ensurepip, so it cannot make a virtual environment. On Debian or Ubuntu: apt-get install python3-venv"; exit 6; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,ephemeris,graph]"
+	@touch $@
+
+demo: $(STAMP)
+	@SIMLEARN=$(BIN)/simlearn sh examples/solar_system.sh $(OUT)
+
+test: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

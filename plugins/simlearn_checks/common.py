@@ -1,0 +1,57 @@
+"""What several checks share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+import simlearn
+from simlearn import ConfigError, Line, Trajectory
+
+KEPT = 3650  # states that a long rollout keeps
+
+
+def kept_every(horizon: int) -> int:
+    """Store every so many steps, so that a rollout keeps a few thousand states; all checks share one rollout."""
+    return max(1, horizon // KEPT)
+
+
+def positive(**values: float) -> None:
+    """Refuse arguments that are not positive."""
+    for name, value in values.items():
+        if not value > 0:
+            raise ConfigError(f"{name} must be positive, got {value}.")
+
+
+def line(name: str, x: Tensor, y: Tensor, group: str = "") -> Line:
+    """A line of a picture for the judged simulator ("") or a reference."""
+    judged = not name
+    return Line(
+        x.tolist(),
+        y.tolist(),
+        role="judged" if judged else "reference",
+        group=group,
+        label=name or "this simulator",
+    )
+
+
+def row_names(trajectory: Trajectory) -> list[str]:
+    """A name for every row."""
+    topology = trajectory.topology
+    if topology.node_type is not None and topology.node_names:
+        return [topology.node_names[k] for k in topology.node_type.tolist()]
+    return [f"row {k}" for k in range(topology.rows)]
+
+
+def data_box(evidence: simlearn.Evidence) -> float:
+    """Largest absolute component of any state in the evidence."""
+    seen = (*evidence.training, *evidence.held_out)
+    return float(torch.stack([one.x.abs().max() for one in seen]).max())
+
+
+def left_at(rolled: Trajectory, simulator: simlearn.Simulator, horizon: int) -> str:
+    """Where a rollout ended, in words."""
+    if rolled.status == "ok":
+        return f"all {horizon} steps"
+    verb = "stopped being finite" if rolled.status == "diverged" else "left its bound"
+    return f"it {verb} near t = {float(rolled.t[-1]):.6g}"

@@ -1,0 +1,218 @@
+"""How far is a forecast from data it never saw?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+import simlearn
+from simlearn import (
+    ConfigError,
+    Curve,
+    DataError,
+    Evidence,
+    Finding,
+    Line,
+    Metric,
+    Simulator,
+    Trajectory,
+)
+from simlearn_checks.common import line, positive, row_names
+
+
+class ForecastError(simlearn.Check):
+    """Distance between a forecast and held-out data, body by body, at the end of the horizon.
+
+    Args:
+        horizon: Steps of the forecast.
+        limit: Largest allowed error of any row that has no limit of its own; not judged where it is not given.
+        limits: Largest allowed error of each named row.
+        origin: Name of the row that positions are relative to (heliocentric: the Sun); absolute where not given.
+        at: Judge the error at the end of the horizon, or its maximum.
+        unit: Unit of the positions, for the report.
+        starts: Held-out trajectories to start from, at most; the worst is judged.
+    """
+
+    def __init__(
+        self,
+        horizon: int = 1000,
+        limit: float | None = None,
+        limits: Mapping[str, float] | None = None,
+        origin: str | None = None,
+        at: str = "end",
+        unit: str = "",
+        starts: int = 1,
+    ):
+        positive(horizon=horizon, starts=starts)
+        if at not in ("end", "max"):
+            raise ConfigError(f"ForecastError.at must be end or max, got {at!r}.")
+        if limit is None and not limits:
+            raise ConfigError("ForecastError needs a `limit`, or `limits` by name of the row.")
+        self.horizon, self.limit, self.limits, self.origin = horizon, limit, limits, origin
+        self.at, self.unit, self.starts = at, unit, starts
+
+    def run(self, simulator: Simulator, evidence: Evidence) -> Finding:
+        """Forecast from each start and compare positions."""
+        names = row_names(evidence.start())
+        unknown = set(self.limits or {}) - set(names) | (
+            {self.origin} - set(names) if self.origin else set()
+        )
+        if unknown:
+            raise ConfigError(f"ForecastError names {sorted(unknown)}, the data have {names}.")
+        models = {"": simulator, **evidence.references}
+        worst: dict[str, Tensor] = {}
+        curves: dict[str, Curve] = {}
+        for number in range(min(self.starts, len(evidence.held_out))):
+            truth = evidence.require(self.horizon, simulator.dt, number)
+            rolled = evidence.rollouts(simulator, self.horizon, 1, number)
+            errors = {name: self._errors(one, truth, names) for name, one in rolled.items()}
+            for name, (_, error) in errors.items():
+                complete = rolled[name].status == "ok"
+                last = error[-1] if self.at == "end" else error.amax(0)
+                last = last if complete else torch.full_like(last, torch.inf)
+                worst[name] = torch.maximum(worst.get(name, last), last)
+            if number == 0:
+                curves = self._curves(rolled, truth, errors, names)
+        metrics = []
+        for row, body in enumerate(names):
+            limit = (self.limits or {}).get(body, self.limit)
+            if body == self.origin or limit is None:
+                continue
+            beside = {name: float(worst[name][row]) for name in models if name}
+            metrics.append(
+                Metric(
+                    f"error of {body}",
+                    float(worst[""][row]),
+                    limit,
+                    "max",
+                    self.unit,
+                    beside=beside,
+                )
+            )
+        missed = [m.name.removeprefix("error of ") for m in metrics if not m.passed]
+        span = self.horizon * simulator.dt
+        verdict = f"misses its limit for {', '.join(missed)}" if missed else "meets every limit"
+        return Finding.of(
+            metrics,
+            f"The forecast over {self.horizon} steps (a time of {span:g}) {verdict}.",
+            curves,
+            (
+                "Train through longer rollouts (MultiStep with a larger horizon) or for more epochs.",
+                "Give it more data of the rows that miss.",
+            ),
+        )
+
+    def _relative(self, x: Tensor, names: list[str]) -> Tensor:
+        positions = x[..., : max(1, x.shape[-1] // 2)]
+        if self.origin is None:
+            return positions
+        return positions - positions[:, names.index(self.origin)][:, None]
+
+    def _errors(
+        self, one: Trajectory, truth: Trajectory, names: list[str]
+    ) -> tuple[Tensor, Tensor]:
+        """Times and errors ``[steps, rows]`` at the states of the rollout that the data have, too."""
+        t, mine, theirs = _common(one, truth)
+        return t, (self._relative(mine, names) - self._relative(theirs, names)).norm(dim=-1)
+
+    def _curves(
+        self,
+        rolled: Mapping[str, Trajectory],
+        truth: Trajectory,
+        errors: Mapping[str, tuple[Tensor, Tensor]],
+        names: list[str],
+    ) -> dict[str, Curve]:
+        unit = f" / {self.unit}" if self.unit else ""
+        bodies = [k for k, name in enumerate(names) if name != self.origin][:12]
+        growth = [
+            line(name, t[1:] - t[0], error[1:, k].clamp_min(1e-12), names[k])
+            for name, (t, error) in errors.items()
+            for k in bodies
+        ]
+        about = f", seen from {self.origin}" if self.origin else ""
+        found = {
+            "Growth of the error": Curve(
+                growth,
+                "time since the start",
+                f"error of the position{unit}",
+                f"Distance to the held-out data{about}.",
+                y_scale="log",
+            )  # fmt: skip
+        }
+        steps = round(self.horizon * (float(rolled[""].t[1]) - float(rolled[""].t[0])))
+        seen = truth.x[truth.t - truth.t[0] <= steps * (1 + 1e-9)] if truth.t.ndim == 1 else truth.x
+        found.update(self._paths(rolled, seen, truth, names, bodies, unit))
+        return found
+
+    def _paths(
+        self,
+        rolled: Mapping[str, Trajectory],
+        seen: Tensor,
+        truth: Trajectory,
+        names: list[str],
+        bodies: list[int],
+        unit: str,
+    ) -> dict[str, Curve]:
+        """Orbits in the plane of the first two coordinates, or position against time where there is one."""
+        tracks = {"truth": self._relative(seen, names)}
+        tracks.update({name: self._relative(one.x, names) for name, one in rolled.items()})
+        if next(iter(tracks.values())).shape[-1] < 2:
+            times = {"truth": truth.t[: len(seen)], **{n: one.t for n, one in rolled.items()}}
+            lines = [
+                _track(n, times[n] - times[n][0], track[:, k, 0], names[k])
+                for n, track in tracks.items()
+                for k in bodies
+            ]
+            return {"Forecast and truth": Curve(lines, "time since the start", f"position{unit}")}
+        far = tracks["truth"].norm(dim=-1).amax(0)
+        middle = float(far[bodies].median())
+        found = {}
+        for title, part in (
+            ("Orbits, inner half", [k for k in bodies if far[k] <= middle]),
+            ("Orbits, outer half", [k for k in bodies if far[k] > middle]),
+        ):
+            limit = 1.6 * float(far[part].max()) if part else 0.0
+            lines = [
+                _track(n, _inside(track[:, k, 0], limit), _inside(track[:, k, 1], limit), names[k])
+                for n, track in tracks.items()
+                for k in part
+            ]
+            if part:
+                found[title] = Curve(
+                    lines,
+                    f"x{unit}",
+                    f"y{unit}",
+                    "Held-out data dotted, forecasts on top of them.",
+                    equal=True,
+                )
+        return found
+
+
+def _inside(values: Tensor, limit: float) -> Tensor:
+    """Values beyond the picture leave a gap."""
+    return torch.where(values.abs() <= limit, values, torch.nan)
+
+
+def _track(name: str, x: Tensor, y: Tensor, group: str) -> Line:
+    if name == "truth":
+        return Line(x.tolist(), y.tolist(), role="truth", group=group, label="held-out data")
+    return line(name, x, y, group)
+
+
+def _common(one: Trajectory, truth: Trajectory) -> tuple[Tensor, Tensor, Tensor]:
+    """Times, states of the rollout and of the data, at the times that both have."""
+    if truth.t.ndim > 1:
+        raise DataError(
+            "ForecastError compares trajectories with one time axis; split the systems first."
+        )
+    interval = truth.t[1] - truth.t[0]
+    place = (one.t - truth.t[0]) / interval
+    index = place.round().long()
+    hit = ((place - index).abs() < 1e-3) & (index >= 0) & (index < truth.steps)
+    if not bool(hit[1:].any()):
+        raise DataError(
+            "The rollout and the held-out data have no time in common; check simulator.dt."
+        )
+    return one.t[hit], one.x[hit], truth.x[index[hit]]

@@ -1,0 +1,6 @@
+"""``python -m simlearn``."""
+
+from simlearn.cli import main
+
+if __name__ == "__main__":
+    main()

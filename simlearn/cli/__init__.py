@@ -1,0 +1,161 @@
+"""The front door: standard library only, so that `simlearn --help` answers at once.
+
+`main` maps every exception to the exit code table; nothing else in simlearn ends the process.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+COMMANDS = {
+    "plugins": ("plugins", "list plugins and components, or show the arguments of one"),
+    "generate": ("generate", "draw trajectories from a generator into a dataset file"),
+    "fit": ("fit", "train a simulator from a config; the run lands in runs/<name>/"),
+    "validate": ("fit", "the training objective on held-out data"),
+    "test": ("fit", "the training objective on test data"),
+    "predict": ("fit", "rollouts of a trained simulator on the windows of the data"),
+    "check": ("check", "the gate: judge a trained simulator and write the report"),
+}
+
+USAGE = """simlearn: learn simulators of physical and networked systems from data, and prove that they stay stable.
+
+usage: simlearn COMMAND [options]
+
+commands:
+{commands}
+
+options of every command:
+  --debug              show the traceback of an error
+  --allow-import PKG   let a config name classes of this package, too (repeatable)
+  --block PLUGIN       do not even import this plugin (repeatable)
+  --strict-plugins     a plugin that does not load is an error
+  -h, --help           this text; `simlearn COMMAND --help` shows the options of a command
+
+exit codes:
+  0 ok   1 gate failed   2 usage or config   3 data   4 plugin   5 numerical failure
+  6 environment   7 checkpoint or archive   70 internal bug   130 interrupted   143 terminated
+
+a first run:
+  simlearn fit -c configs/fit/mass-spring.yaml
+  simlearn generate -c configs/data/mass-spring.yaml --out test.h5
+  simlearn check runs/latest --data test.h5 -c configs/gate/mass-spring.yaml --out report
+"""
+
+
+@dataclass
+class Options:
+    """Options that every command takes."""
+
+    debug: bool = False
+    strict: bool = False
+    allow: list[str] = field(default_factory=list)
+    block: list[str] = field(default_factory=list)
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and exit with its code."""
+    code = run(sys.argv[1:] if argv is None else argv)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run a command and return its exit code; no exception leaves this function."""
+    options = Options()
+    try:
+        rest = _common(list(argv), options)
+        return _dispatch(rest, options)
+    except BaseException as error:
+        return _code(error, options)
+
+
+def _dispatch(rest: list[str], options: Options) -> int:
+    if not rest or rest[0] in ("-h", "--help", "help"):
+        width = max(map(len, COMMANDS))
+        lines = [f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items()]
+        print(USAGE.format(commands="\n".join(lines)), end="")
+        return 0
+    if rest[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"simlearn {version('simlearn')}")
+        return 0
+    if rest[0] not in COMMANDS:
+        from difflib import get_close_matches
+
+        near = get_close_matches(rest[0], COMMANDS, 1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}."
+        _say(f"there is no command {rest[0]!r}; {hint}")
+        return 2
+    room = importlib.import_module(f"simlearn.cli.{COMMANDS[rest[0]][0]}")
+    code: int = room.run(rest[0], rest[1:], options)
+    return code
+
+
+def _common(argv: list[str], options: Options) -> list[str]:
+    """Take the options of every command out of the arguments, wherever they stand."""
+    rest: list[str] = []
+    while argv:
+        word = argv.pop(0)
+        name, _, value = word.partition("=")
+        if word == "--debug":
+            options.debug = True
+        elif word == "--strict-plugins":
+            options.strict = True
+        elif name in ("--allow-import", "--block"):
+            value = value or (argv.pop(0) if argv else "")
+            if not value:
+                from simlearn.component import ConfigError
+
+                raise ConfigError(f"{name} needs a name.")
+            (options.allow if name == "--allow-import" else options.block).append(value)
+        else:
+            rest.append(word)
+    options.allow += [p for p in os.environ.get("SIMLEARN_ALLOW_IMPORT", "").split(",") if p]
+    return rest
+
+
+def _code(error: BaseException, options: Options) -> int:
+    """The exit code of an exception, after its one message."""
+    if isinstance(error, SystemExit):
+        if error.code is None or isinstance(error.code, int):
+            return error.code or 0
+        _say(str(error.code))
+        return 2
+    if options.debug:
+        traceback.print_exception(error)
+    code, message = _classified(error)
+    _say(message)
+    return code
+
+
+def _classified(error: BaseException) -> tuple[int, str]:
+    code = getattr(error, "exit_code", None)
+    if isinstance(code, int):
+        return code, str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return 130, "interrupted"
+    if type(error).__name__ == "MisconfigurationException":
+        return 2, str(error)
+    if isinstance(error, BrokenPipeError):
+        return 0, ""
+    if isinstance(error, MemoryError):
+        return 6, "out of memory; take a smaller batch, fewer trajectories or a shorter horizon"
+    if isinstance(error, OSError) and not isinstance(error, ImportError):
+        return 6, f"the system refused: {error}"
+    what = f"{type(error).__name__}: {error}"
+    return 70, f"internal error, please report it with the output of --debug. {what}"
+
+
+def _say(message: str) -> None:
+    if message:
+        print(f"simlearn: {message}", file=sys.stderr)

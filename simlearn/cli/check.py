@@ -1,0 +1,169 @@
+"""``simlearn check``: the gate."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from simlearn.archive import estimates, load
+from simlearn.catalog import Catalog
+from simlearn.cli import Options
+from simlearn.cli.parsing import load_yaml, parser, prepare
+from simlearn.component import ConfigError, SimlearnError, build
+from simlearn.data.generate import System
+from simlearn.data.store import Dataset, read
+from simlearn.dynamics.base import Dynamics
+from simlearn.stability import gate
+from simlearn.stability.check import Check, Evidence
+
+SCHEMA = 1
+DESCRIPTION = """Judge a trained simulator and write report.json, junit.xml, summary.md and report.html.
+
+Exit code 0: every check of severity error passed. 1: the gate failed. Anything else: it could not be judged."""
+
+
+def run(command: str, argv: list[str], options: Options) -> int:
+    """Load, judge, write, say."""
+    known = prepare(options)
+    reader = parser(command, DESCRIPTION, known, [])
+    reader.add_argument("simulator", type=str, help="a run folder (runs/NAME) or an archive folder")
+    reader.add_argument("--data", type=str, required=True, help="held-out trajectories, FILE.h5")
+    reader.add_argument(
+        "--training-data", type=str, default=None, help="what it was trained on, FILE.h5"
+    )
+    reader.add_argument(
+        "--sibling", type=str, action="append", default=[], help="the same model from another seed"
+    )
+    reader.add_argument(
+        "--reference",
+        type=str,
+        action="append",
+        default=[],
+        help="NAME=SIMULATOR, drawn beside, never judged",
+    )
+    reader.add_argument("--suite", type=str, default=None, help="which suite of the gate file")
+    reader.add_argument("-c", "--gate", type=str, required=True, help="the gate file, GATE.yaml")
+    reader.add_argument("--out", type=str, default="report", help="folder of the report")
+    reader.add_argument("--seed", type=int, default=0, help="seed of whatever a check draws")
+    given = reader.parse_args(argv)
+    suite, cases = read_gate(Path(given.gate), given.suite, known)
+    simulator = load(given.simulator, known)
+    held_out = read(given.data)
+    evidence = Evidence(
+        held_out=held_out.trajectories,
+        training=read(given.training_data).trajectories if given.training_data else (),
+        siblings=tuple(load(path, known) for path in given.sibling),
+        references=_references(given.reference, known),
+        estimates=estimates(simulator),
+        truth=_truth(held_out, known),
+        seed=given.seed,
+        processes=os.cpu_count() or 1,
+    )
+    report = gate.check(
+        simulator,
+        evidence,
+        cases,
+        suite=suite,
+        provenance=_provenance(known, held_out, options),
+        tell=lambda line: print(line, flush=True),
+    )
+    for failure in known.announce(report):
+        print(f"simlearn: {failure}")
+    files = gate.write(report, given.out)
+    print(f"\n{report.to_text()}\n")
+    for item in report.items:
+        print(f"{item.name}: {item.finding.summary}")
+    print(f"\ngate {'passed' if report.passed else 'FAILED'}: {files['report.html']}")
+    return 0 if report.passed else 1
+
+
+def read_gate(path: Path, suite: str | None, known: Catalog) -> tuple[str, list[gate.Case]]:
+    """The checks of a suite.
+
+    Raises:
+        ConfigError: The file is no gate, has no such suite, or names an unknown check or argument.
+    """
+    body = load_yaml(path)
+    if body.get("schema") != SCHEMA:
+        raise ConfigError(
+            f"{path} has schema {body.get('schema')!r}; this simlearn reads gate files of schema {SCHEMA}."
+        )
+    suites = body.get("suites")
+    if not isinstance(suites, dict) or not suites:
+        raise ConfigError(f"{path} has no `suites:` with a list of checks each.")
+    if set(body) - {"schema", "suites"}:
+        raise ConfigError(
+            f"{path} has keys nobody reads: {sorted(set(body) - {'schema', 'suites'})}."
+        )
+    name = suite or ("full" if "full" in suites else next(iter(suites)))
+    if name not in suites:
+        raise ConfigError(f"{path} has no suite {name!r}; it has {', '.join(map(str, suites))}.")
+    entries = suites[name]
+    if not isinstance(entries, list) or not entries:
+        raise ConfigError(
+            f"{path}: suite {name!r} has no checks; a gate without checks judges nothing."
+        )
+    return name, [_case(entry, path, known) for entry in entries]
+
+
+def _case(entry: Any, path: Path, known: Catalog) -> gate.Case:
+    if isinstance(entry, str):
+        entry = {"class_path": entry}
+    if not isinstance(entry, dict) or "class_path" not in entry:
+        raise ConfigError(
+            f"{path}: a check is written as {{class_path: NAME, init_args: {{...}}}}, got {entry!r}."
+        )
+    extra = set(entry) - {"class_path", "init_args", "severity", "optional"}
+    severity, optional = entry.get("severity", "error"), entry.get("optional", False)
+    if extra or severity not in ("error", "warning") or not isinstance(optional, bool):
+        raise ConfigError(
+            f"{path}: {entry['class_path']} takes class_path, init_args, severity (error | warning) and "
+            f"optional (true | false); got {entry!r}."
+        )
+    reader = parser("check", "", known, [path])
+    reader.add_subclass_arguments(Check, "check", required=True)
+    spec = {"class_path": str(entry["class_path"]), "init_args": entry.get("init_args") or {}}
+    built = reader.instantiate_classes(reader.parse_object({"check": spec}))
+    return gate.Case(built.check, severity, optional)
+
+
+def _references(given: list[str], known: Catalog) -> dict[str, Any]:
+    found = {}
+    for one in given:
+        name, mark, path = one.partition("=")
+        if not mark or not name:
+            raise ConfigError(f"--reference wants NAME=SIMULATOR, got {one!r}.")
+        found[name] = load(path, known)
+    return found
+
+
+def _truth(data: Dataset, known: Catalog) -> Dynamics | None:
+    """The true dynamics, where the data were drawn from a system whose plugin is here."""
+    description = data.provenance.get("generator")
+    if not isinstance(description, dict):
+        return None
+    try:
+        generator = build(description, known.find)
+    except SimlearnError:
+        return None
+    return generator.truth().double() if isinstance(generator, System) else None
+
+
+def _provenance(known: Catalog, data: Dataset, options: Options) -> dict[str, Any]:
+    from importlib.metadata import version
+
+    return {
+        "judged_with": {"simlearn": version("simlearn"), "torch": version("torch")},
+        "held_out": {"digest": data.digest, **data.provenance},
+        "plugins": [
+            {
+                "name": p.name,
+                "distribution": p.distribution,
+                "version": p.version,
+                "status": p.status,
+            }
+            for p in known.plugins
+        ],
+        "allow_import": options.allow,
+    }

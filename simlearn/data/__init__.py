@@ -1,0 +1,1 @@
+"""Where trajectories come from and how they are kept."""

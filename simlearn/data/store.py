@@ -1,0 +1,159 @@
+"""The dataset file: HDF5, schema 1 (docs/dataset-format.md). Complete or absent, checked by digest when read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import torch
+from torch import Tensor
+
+from simlearn.component import DataError
+from simlearn.data.layout import FORMAT, MOVING, SCHEMA, STILL, digest, joined, parts
+from simlearn.data.writer import Writer
+from simlearn.state import Graph, Topology, Trajectory
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Trajectories with where they come from.
+
+    Attributes:
+        trajectories: In the order of the file.
+        provenance: Generator, arguments, seed, versions, measured error.
+        digest: SHA-256 over the digests of all parts: two files with the same digest hold the same data.
+    """
+
+    trajectories: tuple[Trajectory, ...]
+    provenance: Mapping[str, Any]
+    digest: str
+
+
+def write(
+    path: Path | str, trajectories: Iterable[Trajectory], provenance: Mapping[str, Any]
+) -> str:
+    """Write a whole dataset; returns its digest."""
+    with Writer(path) as writer:
+        for trajectory in trajectories:
+            writer.append(trajectory)
+        return writer.finish(provenance)
+
+
+def read(path: Path | str) -> Dataset:
+    """Read a dataset and verify it.
+
+    Raises:
+        DataError: The file is missing, truncated, incomplete, of another format or schema, links to other files,
+            or a part of it does not have the digest that was written.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(
+            f"There is no dataset {path}. Make one with `simlearn generate --out {path}`."
+        )
+    try:
+        with h5py.File(path, "r") as file:
+            manifest = _verified(file, path)
+            return Dataset(
+                tuple(_trajectories(file)),
+                json.loads(file.attrs["provenance"]),
+                joined(manifest),
+            )
+    except (OSError, KeyError, ValueError, IndexError, RuntimeError) as error:
+        raise DataError(
+            f"{path} is truncated or damaged ({error}). Generate it anew, or fetch an intact copy."
+        ) from error
+
+
+def _verified(file: h5py.File, path: Path) -> dict[str, str]:
+    if file.attrs.get("format") != FORMAT:
+        raise DataError(
+            f"{path} is an HDF5 file of another origin: its `format` is "
+            f"{file.attrs.get('format', 'missing')!r}, wanted {FORMAT!r}."
+        )
+    if file.attrs.get("schema") != SCHEMA:
+        raise DataError(
+            f"{path} has schema {file.attrs.get('schema')}, this simlearn reads schema {SCHEMA}."
+        )
+    if not file.attrs.get("complete", False):
+        raise DataError(f"{path} was never finished: it has no `complete` mark. Generate it anew.")
+    _refuse_foreign_storage(file, path)
+    manifest: dict[str, str] = json.loads(file.attrs["manifest"])
+    present = dict(parts(file))
+    if set(present) != set(manifest):
+        raise DataError(
+            f"{path} holds other parts than its manifest: {sorted(set(present) ^ set(manifest))}."
+        )
+    for name, dataset in present.items():
+        if digest(dataset) != manifest[name]:
+            raise DataError(
+                f"{path}: {name} does not have the digest it was written with. The file was changed."
+            )
+    return manifest
+
+
+def _refuse_foreign_storage(file: h5py.File, path: Path) -> None:
+    """Nothing outside the file is read, and nothing larger than the file claims to be is allocated."""
+
+    def look(group: h5py.Group) -> None:
+        for name in group:
+            link = group.get(name, getlink=True)
+            if not isinstance(link, h5py.HardLink):
+                raise DataError(f"{path}: {group.name}/{name} is a link to another place; refused.")
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                look(item)
+            elif item.external or item.is_virtual:
+                raise DataError(f"{path}: {item.name} keeps its data in another file; refused.")
+            elif item.dtype.kind not in "iufb" and h5py.check_string_dtype(item.dtype) is None:
+                raise DataError(f"{path}: {item.name} has the type {item.dtype}; numbers wanted.")
+            elif item.nbytes > max(1 << 20, 64 * path.stat().st_size):
+                raise DataError(
+                    f"{path}: {item.name} claims {item.nbytes} bytes in a smaller file; refused."
+                )
+
+    look(file)
+
+
+def _slices(group: h5py.Group) -> Iterator[Tensor | None]:
+    offsets, shapes = group["offsets"][()], group["shapes"][()]
+    values = group["values"][()] if "values" in group else None
+    for start, stop, shape in zip(offsets, offsets[1:], shapes, strict=False):
+        if values is None or shape.size == 0 or shape[0] < 0:
+            yield None
+        else:
+            yield torch.from_numpy(values[start:stop].reshape(shape).copy())
+
+
+def _trajectories(file: h5py.File) -> Iterator[Trajectory]:
+    rows = file["graphs/rows"][()]
+    edges = list(_slices(file["graphs/edge_index"]))
+    none = torch.zeros((0, 2), dtype=torch.int64)
+    graphs = [
+        Graph((none if e is None else e).T.contiguous(), int(n))
+        for e, n in zip(edges, rows, strict=True)
+    ]
+    still = zip(*(_slices(file[f"topologies/{n}"]) for n in STILL), strict=True)
+    kind = file["topologies"]
+    heads = zip(kind["graph"], kind["num_systems"], kind["node_names"].asstr()[()], strict=True)
+    topologies = [
+        Topology(
+            graphs[int(graph)],
+            num_systems=int(systems),
+            node_names=tuple(json.loads(names)),
+            **dict(zip(STILL, values, strict=True)),
+        )
+        for (graph, systems, names), values in zip(heads, still, strict=True)
+    ]
+    moving = zip(*(_slices(file[f"trajectories/{n}"]) for n in MOVING), strict=True)
+    of = file["trajectories"]
+    heads = zip(of["topology"], of["status"].asstr()[()], of["finite_steps"], strict=True)
+    for (index, status, finite), values in zip(heads, moving, strict=True):
+        moved = dict(zip(MOVING, values, strict=True))
+        yield Trajectory(
+            topology=topologies[int(index)], status=status, finite_steps=int(finite), **moved
+        )

@@ -1,0 +1,171 @@
+"""Writing the dataset file: appended trajectory by trajectory, under its final name only when complete."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import h5py
+import numpy as np
+from torch import Tensor
+
+from simlearn.component import DataError, EnvironmentFault
+from simlearn.data.layout import CHUNK_BYTES, FORMAT, MOVING, SCHEMA, STILL, digest, joined, parts
+from simlearn.state import Topology, Trajectory
+
+
+class _Ragged:
+    """Arrays of one rank and varying lengths: values end to end, offsets as in CSR, and their shapes."""
+
+    def __init__(self, parent: h5py.Group, name: str):
+        self.group = parent.create_group(name)
+        self.offsets, self.shapes = [0], list[tuple[int, ...] | None]()
+
+    def append(self, value: Tensor | None) -> None:
+        if value is None:
+            self.offsets.append(self.offsets[-1])
+            self.shapes.append(None)
+            return
+        array = value.detach().cpu().contiguous().numpy()
+        flat = array.reshape(-1) if array.ndim == 1 else array.reshape(-1, array.shape[-1])
+        if "values" not in self.group:
+            row = max(1, flat[:1].nbytes)
+            chunk = (max(1, min(CHUNK_BYTES // row, max(1, len(flat)))), *flat.shape[1:])
+            self.group.create_dataset(
+                "values",
+                shape=(0, *flat.shape[1:]),
+                maxshape=(None, *flat.shape[1:]),
+                chunks=tuple(max(1, n) for n in chunk),
+                dtype=flat.dtype,
+                fletcher32=True,
+            )
+        values = self.group["values"]
+        if flat.shape[1:] != values.shape[1:]:
+            raise DataError(
+                f"{self.group.name}: a file holds arrays of one width, got {flat.shape[1:]} "
+                f"after {values.shape[1:]}."
+            )
+        values.resize(self.offsets[-1] + len(flat), axis=0)
+        values[self.offsets[-1] :] = flat
+        self.offsets.append(self.offsets[-1] + len(flat))
+        self.shapes.append(array.shape)
+
+    def finish(self) -> None:
+        ranks = {len(s) for s in self.shapes if s is not None}
+        if len(ranks) > 1:
+            raise DataError(f"{self.group.name}: a file holds arrays of one rank, got {ranks}.")
+        rank = ranks.pop() if ranks else 0
+        shapes = [s if s is not None else (-1,) * rank for s in self.shapes]
+        self.group.create_dataset(
+            "offsets", data=np.asarray(self.offsets, np.int64), fletcher32=True
+        )
+        self.group.create_dataset(
+            "shapes",
+            data=np.asarray(shapes, np.int64).reshape(len(shapes), rank),
+            fletcher32=bool(rank and shapes),
+        )
+
+
+class Writer:
+    """Writes trajectories one after another into ``path``; nothing is there under that name until `finish`.
+
+    Raises:
+        DataError: The file exists already.
+        EnvironmentFault: The folder cannot be written.
+    """
+
+    def __init__(self, path: Path | str, overwrite: bool = False):
+        self.path = Path(path)
+        if self.path.exists() and not overwrite:
+            raise DataError(
+                f"{self.path} exists already. Choose another --out, or remove it first."
+            )
+        self.partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.file = h5py.File(self.partial, "w")
+        except OSError as error:
+            raise EnvironmentFault(f"Cannot write into {self.path.parent}: {error}.") from error
+        self.moving = {n: _Ragged(self.file, f"trajectories/{n}") for n in MOVING}
+        self.still = {n: _Ragged(self.file, f"topologies/{n}") for n in STILL}
+        self.edges = _Ragged(self.file, "graphs/edge_index")
+        self.graphs: dict[str, int] = {}
+        self.rows: list[int] = []
+        self.known: dict[int, tuple[int, Topology]] = {}
+        self.topologies: list[tuple[int, int, str]] = []
+        self.of: list[tuple[int, str, int]] = []
+
+    def append(self, trajectory: Trajectory) -> None:
+        """Add a trajectory; graphs and topologies that were there before are stored once."""
+        for name, ragged in self.moving.items():
+            ragged.append(getattr(trajectory, name))
+        topology = self._topology(trajectory.topology)
+        self.of.append((topology, trajectory.status, trajectory.finite_steps))
+
+    def _topology(self, topology: Topology) -> int:
+        if id(topology) not in self.known:
+            graph = topology.graph
+            if graph.key not in self.graphs:
+                self.graphs[graph.key] = len(self.graphs)
+                self.edges.append(graph.edge_index.T)
+                self.rows.append(graph.rows)
+            for name, ragged in self.still.items():
+                ragged.append(getattr(topology, name))
+            names = json.dumps(list(topology.node_names))
+            self.topologies.append((self.graphs[graph.key], topology.num_systems, names))
+            # the topology is kept alive, so that its id stays its own
+            self.known[id(topology)] = (len(self.topologies) - 1, topology)
+        return self.known[id(topology)][0]
+
+    def finish(self, provenance: Mapping[str, Any]) -> str:
+        """Write offsets, digests and provenance, flush to disk, rename; returns the digest of the data."""
+        for ragged in (*self.moving.values(), *self.still.values(), self.edges):
+            ragged.finish()
+        text = h5py.string_dtype()
+        put = self.file.create_dataset
+        put("graphs/rows", data=np.asarray(self.rows, np.int64))
+        put("topologies/graph", data=np.asarray([t[0] for t in self.topologies], np.int64))
+        put("topologies/num_systems", data=np.asarray([t[1] for t in self.topologies], np.int64))
+        put("topologies/node_names", data=[t[2] for t in self.topologies], dtype=text)
+        put("trajectories/topology", data=np.asarray([o[0] for o in self.of], np.int64))
+        put("trajectories/status", data=[o[1] for o in self.of], dtype=text)
+        put("trajectories/finite_steps", data=np.asarray([o[2] for o in self.of], np.int64))
+        manifest = {name: digest(part) for name, part in parts(self.file)}
+        whole = joined(manifest)
+        self.file.attrs.update(
+            {
+                "format": FORMAT,
+                "schema": SCHEMA,
+                "manifest": json.dumps(manifest, sort_keys=True),
+                "provenance": json.dumps(dict(provenance), sort_keys=True),
+                "digest": whole,
+                "complete": True,
+            }
+        )
+        self.file.close()
+        _settle(self.partial, self.path)
+        return whole
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(Exception):
+            self.file.close()
+        self.partial.unlink(missing_ok=True)
+
+
+def _settle(partial: Path, path: Path) -> None:
+    """Flush to the disk, then give the file its name."""
+    with partial.open("rb+") as handle:
+        os.fsync(handle.fileno())
+    partial.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,34 @@
+"""How states move: the kinds, learned fields, known laws."""
+
+from simlearn.dynamics.base import (
+    Dynamics,
+    HamiltonianField,
+    Map,
+    SplitField,
+    VectorField,
+    gradient_of,
+)
+from simlearn.dynamics.energy import Energy, SeparableEnergy
+from simlearn.dynamics.graph import Newtonian, PairField, PairForce
+from simlearn.dynamics.linear import Estimate, Multilinear
+from simlearn.dynamics.neural import Flattened, HenonMap, MLPField, ResidualMap
+
+__all__ = [
+    "Dynamics",
+    "Energy",
+    "Estimate",
+    "Flattened",
+    "HamiltonianField",
+    "HenonMap",
+    "MLPField",
+    "Map",
+    "Multilinear",
+    "Newtonian",
+    "PairField",
+    "PairForce",
+    "ResidualMap",
+    "SeparableEnergy",
+    "SplitField",
+    "VectorField",
+    "gradient_of",
+]

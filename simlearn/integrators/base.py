@@ -1,0 +1,58 @@
+"""What an integrator is: a pure step that hands its carry along."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from simlearn.component import Component, optional
+from simlearn.dynamics.base import SplitField, Time, VectorField
+from simlearn.state import Topology
+
+Carry = tuple[Tensor, ...]
+
+
+class Integrator(Component):
+    """A scheme that advances a vector field by one step.
+
+    Attributes:
+        order: Order of the global error in the step.
+        symplectic: Whether the step of a Hamiltonian field is a symplectic map.
+        reversible: Whether a step back undoes a step forward.
+        needs: The kind of field it can integrate.
+    """
+
+    order: ClassVar[int]
+    symplectic: ClassVar[bool] = False
+    reversible: ClassVar[bool] = False
+    needs: ClassVar[type[VectorField]] = VectorField
+
+    @optional
+    def start(self, field: Any, t: Time, x: Tensor, topology: Topology) -> Carry:
+        """What the first step needs besides the state (the force, a second copy, a history)."""
+        return ()
+
+    @abstractmethod
+    def step(
+        self, field: Any, t: Time, x: Tensor, dt: Time, topology: Topology, carry: Carry
+    ) -> tuple[Tensor, Carry]:
+        """The state at t + dt and the carry for the next step; a pure function of its arguments.
+
+        Args:
+            field: A field of the kind that ``needs`` names.
+            t: Time of ``x``, a float or ``[rows, 1]``.
+            x: ``[rows, dim]``.
+            dt: Step, a float or ``[rows, 1]``; negative steps go back.
+            topology: The topology of the state.
+            carry: What `start` or the last step returned.
+        """
+
+
+class SplitIntegrator(Integrator):
+    """A scheme that alternates drift and kick, and carries the last force from step to step."""
+
+    needs: ClassVar[type[VectorField]] = SplitField
+    symplectic: ClassVar[bool] = True
+    reversible: ClassVar[bool] = True

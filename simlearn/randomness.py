@@ -1,0 +1,20 @@
+"""Randomness derived from what is being done, never from a running generator's state.
+
+A number drawn at (seed, epoch, step, rank) is the same however often training was interrupted before it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+
+def derived(seed: int, *keys: int) -> int:
+    """A 63-bit seed that depends on all of ``seed`` and ``keys`` and is well mixed (numpy SeedSequence)."""
+    state = np.random.SeedSequence([seed, *keys]).generate_state(1, np.uint64)[0]
+    return int(state >> np.uint64(1))
+
+
+def generator(seed: int, *keys: int) -> torch.Generator:
+    """A CPU generator for the place ``keys``; draw on the CPU, then move."""
+    return torch.Generator().manual_seed(derived(seed, *keys))

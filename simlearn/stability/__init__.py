@@ -1,0 +1,1 @@
+"""The judge: checks, findings, the gate and its report. Shares no code with training."""

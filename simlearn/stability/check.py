@@ -1,0 +1,275 @@
+"""What a check sees (`Evidence`) and what it says (`Finding`)."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from typing import Literal, Self
+
+import torch
+
+from simlearn.component import Component, DataError
+from simlearn.dynamics.base import Dynamics
+from simlearn.dynamics.linear import Estimate
+from simlearn.simulator import Simulator
+from simlearn.state import Topology, Trajectory
+
+Verdict = Literal["pass", "fail", "not_applicable"]
+WORTH_A_PROCESS = 50_000  # steps under which starting a process costs more than it saves
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of a finding.
+
+    Attributes:
+        name: What it is.
+        value: What was measured; NaN fails.
+        limit: What it is held against; None where it is only told.
+        sense: "max" if the value may be at most the limit, "min" if at least.
+        unit: Unit of value and limit.
+        noise: Uncertainty of the value; a value this near to its limit is flagged.
+        beside: The same number for the references, never judged.
+    """
+
+    name: str
+    value: float
+    limit: float | None = None
+    sense: Literal["max", "min"] = "max"
+    unit: str = ""
+    noise: float = 0.0
+    beside: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the value is a number on the right side of its limit."""
+        if not math.isfinite(self.value):
+            return False
+        if self.limit is None:
+            return True
+        return self.value <= self.limit if self.sense == "max" else self.value >= self.limit
+
+    @property
+    def marginal(self) -> bool:
+        """Whether the limit lies within the noise of the value."""
+        return self.limit is not None and 0 < self.noise >= abs(self.value - self.limit)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a picture.
+
+    Attributes:
+        x: Abscissae.
+        y: Ordinates.
+        role: "judged", "truth" or "reference": decides its style.
+        group: Lines of one group share a colour.
+        label: What the legend says.
+        error: Half the length of error bars; points instead of a line.
+    """
+
+    x: Sequence[float]
+    y: Sequence[float]
+    role: Literal["judged", "truth", "reference"] = "judged"
+    group: str = ""
+    label: str = ""
+    error: Sequence[float] | None = None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A picture: lines on axes, with regions shaded.
+
+    Attributes:
+        lines: What is drawn.
+        x_label: Abscissa with its unit.
+        y_label: Ordinate with its unit.
+        caption: What to see, in a sentence or two.
+        x_scale: "linear" or "log".
+        y_scale: "linear", "log" or "symlog".
+        shaded: Intervals of the abscissa.
+        shaded_label: What they are.
+        equal: Whether both axes have one scale, as for orbits.
+        categories: Names of the abscissae 0, 1, 2 ... instead of numbers.
+    """
+
+    lines: Sequence[Line]
+    x_label: str
+    y_label: str
+    caption: str = ""
+    x_scale: str = "linear"
+    y_scale: str = "linear"
+    shaded: Sequence[tuple[float, float]] = ()
+    shaded_label: str = ""
+    equal: bool = False
+    categories: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found.
+
+    Attributes:
+        verdict: "pass", "fail", or "not_applicable" with the reason as summary.
+        metrics: The numbers.
+        summary: One paragraph in plain words.
+        curves: Pictures by title.
+        remedies: What to do about a failure, best first.
+    """
+
+    verdict: Verdict
+    metrics: tuple[Metric, ...] = ()
+    summary: str = ""
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    remedies: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        metrics: Sequence[Metric],
+        summary: str,
+        curves: Mapping[str, Curve] | None = None,
+        remedies: Sequence[str] = (),
+    ) -> Self:
+        """A finding whose verdict follows from its metrics; no metric at all is a failure."""
+        good = bool(metrics) and all(metric.passed for metric in metrics)
+        verdict: Verdict = "pass" if good else "fail"
+        return cls(verdict, tuple(metrics), summary, curves or {}, tuple(remedies))
+
+    @classmethod
+    def not_applicable(cls, reason: str) -> Self:
+        """The check says nothing about this simulator, and why."""
+        return cls("not_applicable", summary=reason)
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What a simulator is held against.
+
+    Attributes:
+        held_out: Trajectories it was not trained on.
+        training: Trajectories it was trained on.
+        siblings: Simulators of the same description trained from other seeds.
+        references: Simulators drawn beside it, never judged.
+        estimates: Fitted quantities with standard errors, from the archive's provenance.
+        truth: The true dynamics, where they are known.
+        seed: Seed of whatever a check draws.
+        processes: How many processes long rollouts may use.
+    """
+
+    held_out: Sequence[Trajectory] = ()
+    training: Sequence[Trajectory] = ()
+    siblings: Sequence[Simulator] = ()
+    references: Mapping[str, Simulator] = field(default_factory=dict)
+    estimates: Mapping[str, Estimate] = field(default_factory=dict)
+    truth: Dynamics | None = None
+    seed: int = 0
+    processes: int = 1
+    _rolled: dict[tuple[int, str, int, int, float], Trajectory] = field(default_factory=dict)
+
+    def start(self, number: int = 0) -> Trajectory:
+        """The held-out trajectory a rollout begins with.
+
+        Raises:
+            DataError: There is none.
+        """
+        if number >= len(self.held_out):
+            raise DataError(
+                f"The check needs held-out trajectory {number}, the evidence has {len(self.held_out)}. "
+                "Give --data a file with more trajectories."
+            )
+        return self.held_out[number]
+
+    def require(self, steps: int, dt: float, number: int = 0) -> Trajectory:
+        """The held-out trajectory, if it covers so many steps.
+
+        Raises:
+            DataError: It is shorter, or sampled at times the simulator does not reach.
+        """
+        truth = self.start(number)
+        have, want = float(truth.t[-1].max() - truth.t[0].min()), steps * dt
+        if want > have * (1 + 1e-9):
+            raise DataError(
+                f"The horizon of {steps} steps is {want:g} long, the held-out trajectory {number} covers {have:g}. "
+                "Shorten the horizon in the gate, or generate longer evidence."
+            )
+        return truth
+
+    def rollouts(
+        self,
+        simulator: Simulator,
+        horizon: int,
+        every: int = 1,
+        number: int = 0,
+        bound: float = math.inf,
+    ) -> dict[str, Trajectory]:
+        """Rollouts from a held-out start: the judged one under "", each reference under its name.
+
+        Every rollout is done once and kept for the next check. Long ones run in several processes. A reference
+        with another step covers the same time.
+        """
+        wanted = {"": simulator, **self.references}
+        missing, jobs = [], []
+        for name, model in wanted.items():
+            key = (number, name, horizon, every, bound)
+            if key not in self._rolled:
+                steps = max(1, round(horizon * simulator.dt / model.dt))
+                stored = max(1, round(every * simulator.dt / model.dt))
+                missing.append(key)
+                jobs.append((model, self.start(number), steps, stored, bound))
+        self._rolled.update(zip(missing, _roll_all(jobs, self.processes), strict=True))
+        return {name: self._rolled[number, name, horizon, every, bound] for name in wanted}
+
+
+Job = tuple[Simulator, Trajectory, int, int, float]
+
+
+def _roll(job: Job) -> Trajectory:
+    simulator, begin, steps, every, bound = job
+    torch.set_num_threads(1)
+    with torch.no_grad():
+        return simulator.rollout(
+            begin.x[0], steps, begin.topology, t0=float(begin.t[0].min()), every=every, bound=bound
+        )
+
+
+def _lean(job: Job) -> Job:
+    """The same job with one state only: what travels to another process."""
+    return (job[0], job[1].slice(0, 1), *job[2:])
+
+
+def _roll_all(jobs: Sequence[Job], processes: int) -> list[Trajectory]:
+    if processes < 2 or len(jobs) < 2 or sum(job[2] for job in jobs) < WORTH_A_PROCESS:
+        return [_roll(job) for job in jobs]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(processes, len(jobs)) - 1, mp_context=context) as pool:
+        others = [pool.submit(_roll, _lean(job)) for job in jobs[1:]]
+        return [_roll(jobs[0]), *(other.result() for other in others)]
+
+
+def energy_of(
+    simulator: Simulator, evidence: Evidence, states: torch.Tensor, topology: Topology
+) -> torch.Tensor | None:
+    """Energy along a rollout ``[steps, systems]``: the truth's where it is known, else the simulator's own."""
+    for source in (evidence.truth, simulator.dynamics):
+        energy = getattr(source, "energy", None)
+        if energy is not None:
+            with torch.no_grad():
+                return torch.stack([energy(x, topology) for x in states])
+    return None
+
+
+class Check(Component):
+    """Judges one property of a simulator. It never trains."""
+
+    @abstractmethod
+    def run(self, simulator: Simulator, evidence: Evidence) -> Finding:
+        """Look, measure, and say.
+
+        Raises:
+            DataError: The evidence is too short for the question.
+        """

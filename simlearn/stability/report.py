@@ -1,0 +1,220 @@
+"""The report of a gate: frozen, and written as JSON, JUnit, Markdown and a terminal table."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from xml.etree import ElementTree
+
+from simlearn.stability.check import Finding, Metric
+
+SCHEMA = 1
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A check with what it found.
+
+    Attributes:
+        name: Class of the check.
+        arguments: Its arguments.
+        finding: What it found.
+        severity: "error" fails the gate, "warning" is only told.
+        optional: Whether "not applicable" is acceptable.
+        seconds: How long it took.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    finding: Finding
+    severity: Severity = "error"
+    optional: bool = False
+    seconds: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        """Whether the gate may pass with this finding."""
+        if self.finding.verdict == "not_applicable":
+            return self.optional
+        return self.finding.verdict == "pass" and all(m.passed for m in self.finding.metrics)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The word of a gate.
+
+    Attributes:
+        simulator: What was judged, in words.
+        suite: Which suite of the gate file.
+        items: The checks in order.
+        provenance: Where the simulator comes from, versions, plugins.
+        references: Names of what was drawn beside.
+    """
+
+    simulator: str
+    suite: str
+    items: Sequence[Item]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    references: Sequence[str] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check of severity error is good; no check at all is no pass."""
+        judged = [item for item in self.items if item.severity == "error"]
+        return bool(judged) and all(item.good for item in judged)
+
+    def to_json(self) -> str:
+        """The report as JSON; numbers that are none are written as strings."""
+        body = {
+            "schema": SCHEMA,
+            "verdict": "pass" if self.passed else "fail",
+            "simulator": self.simulator,
+            "suite": self.suite,
+            "references": list(self.references),
+            "checks": [_item(item) for item in self.items],
+            "provenance": self.provenance,
+        }
+        return json.dumps(body, indent=2, sort_keys=True, allow_nan=False, default=str) + "\n"
+
+    def to_junit(self) -> str:
+        """One test case a check, as CI servers read it."""
+        bad = sum(not item.good and item.severity == "error" for item in self.items)
+        suite = ElementTree.Element(
+            "testsuite",
+            name=f"simlearn.{self.suite}",
+            tests=str(len(self.items)),
+            failures=str(bad),
+            errors="0",
+            time=f"{sum(item.seconds for item in self.items):.3f}",
+        )
+        for item in self.items:
+            case = ElementTree.SubElement(
+                suite,
+                "testcase",
+                classname=f"simlearn.{self.suite}",
+                name=item.name,
+                time=f"{item.seconds:.3f}",
+            )
+            if not item.good and item.severity == "error":
+                failure = ElementTree.SubElement(case, "failure", message=item.finding.summary)
+                failure.text = "\n".join(_row(m) for m in item.finding.metrics if not m.passed)
+            elif item.finding.verdict == "not_applicable":
+                ElementTree.SubElement(case, "skipped", message=item.finding.summary)
+        root = ElementTree.Element("testsuites")
+        root.append(suite)
+        ElementTree.indent(root)
+        return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+    def to_markdown(self) -> str:
+        """A table for the summary page of a CI run."""
+        head = ["", "check", "metric", "value", "limit", *self.references]
+        lines = [
+            f"## simlearn gate: {'passed' if self.passed else 'FAILED'}",
+            "",
+            f"{self.simulator}, suite `{self.suite}`",
+            "",
+            "| " + " | ".join(head) + " |",
+            "|" + " --- |" * len(head),
+        ]
+        lines += ["| " + " | ".join(_cell(c) for c in row) + " |" for row in self._rows()]
+        lines += ["", *(f"* **{i.name}**: {i.finding.summary}" for i in self.items)]
+        return "\n".join(lines) + "\n"
+
+    def to_text(self) -> str:
+        """A table for a terminal."""
+        rows = [["", "check", "metric", "value", "limit", *self.references], *self._rows()]
+        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+        lines = [
+            "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
+        ]
+        lines.insert(1, "  ".join("-" * w for w in widths))
+        return "\n".join(lines)
+
+    def _rows(self) -> list[list[str]]:
+        rows = []
+        for item in self.items:
+            name = item.name if item.severity == "error" else f"{item.name} (warning)"
+            if not item.finding.metrics:
+                rows.append(
+                    [
+                        _mark(item.good),
+                        name,
+                        item.finding.verdict,
+                        "",
+                        "",
+                        *[""] * len(self.references),
+                    ]
+                )
+            for metric in item.finding.metrics:
+                mark = "" if metric.limit is None and metric.passed else _mark(metric.passed)
+                beside = [
+                    number(metric.beside[r]) if r in metric.beside else "" for r in self.references
+                ]
+                rows.append([mark, name, metric.name, _value(metric), _limit(metric), *beside])
+                name = ""
+        return rows
+
+
+def _mark(good: bool) -> str:
+    return "ok" if good else "FAIL"
+
+
+def number(value: float) -> str:
+    """Four digits."""
+    return f"{value:.4g}"
+
+
+def _value(metric: Metric) -> str:
+    flag = " (within noise of the limit)" if metric.marginal else ""
+    return f"{number(metric.value)} {metric.unit}".strip() + flag
+
+
+def _limit(metric: Metric) -> str:
+    if metric.limit is None:
+        return ""
+    return f"{'≤' if metric.sense == 'max' else '≥'} {number(metric.limit)}"
+
+
+def _row(metric: Metric) -> str:
+    return f"{metric.name}: {_value(metric)}, limit {_limit(metric) or 'none'}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+
+
+def _plain(value: float | None) -> float | str | None:
+    return value if value is None or math.isfinite(value) else str(value)
+
+
+def _item(item: Item) -> dict[str, Any]:
+    metrics = [
+        {
+            "name": m.name,
+            "value": _plain(m.value),
+            "limit": _plain(m.limit),
+            "sense": m.sense,
+            "unit": m.unit,
+            "noise": _plain(m.noise),
+            "passed": m.passed,
+            "marginal": m.marginal,
+            "references": {name: _plain(value) for name, value in m.beside.items()},
+        }
+        for m in item.finding.metrics
+    ]
+    return {
+        "check": item.name,
+        "arguments": dict(item.arguments),
+        "severity": item.severity,
+        "optional": item.optional,
+        "verdict": item.finding.verdict,
+        "good": item.good,
+        "summary": item.finding.summary,
+        "remedies": list(item.finding.remedies),
+        "seconds": round(item.seconds, 3),
+        "metrics": metrics,
+    }

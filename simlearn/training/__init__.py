@@ -1,0 +1,1 @@
+"""Objectives, stabilizers, the closed-form start, and the module that Lightning trains."""

@@ -1,0 +1,136 @@
+"""The one LightningModule: it holds a simulator, an objective, stabilizers and an optimizer factory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from simlearn.component import ConfigError, NumericalError
+from simlearn.randomness import generator
+from simlearn.simulator import Simulator
+from simlearn.state import Trajectory
+from simlearn.training.objective import MultiStep, Objective
+from simlearn.training.stabilizer import Stabilizer
+from simlearn.training.start import ClosedForm, Estimate
+
+OptimizerCallable = Callable[[Iterable[nn.Parameter]], Optimizer]
+
+
+class SimulatorModule(pl.LightningModule):
+    """Trains a simulator on windows of trajectories.
+
+    Args:
+        simulator: What is trained.
+        objective: What is minimised; a rollout of 8 steps by default.
+        stabilizers: What keeps the learned dynamics stable.
+        start: A closed-form start, solved before the first gradient step.
+        optimizer: Class and arguments of a torch optimizer; Adam with a step of 1e-3 by default.
+        dtype: Precision of simulator and data.
+        seed: Seed of everything drawn during training.
+    """
+
+    def __init__(
+        self,
+        simulator: Simulator,
+        objective: Objective | None = None,
+        stabilizers: Sequence[Stabilizer] = (),
+        start: ClosedForm | None = None,
+        optimizer: OptimizerCallable | None = None,
+        dtype: Literal["float32", "float64"] = "float32",
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.simulator, self.objective = simulator, objective or MultiStep()
+        self.stabilizers, self.start, self.optimizer = tuple(stabilizers), start, optimizer
+        self.number, self.seed = getattr(torch, dtype), seed
+        self.wrapped = False
+        self.estimates: dict[str, Estimate] = {}
+        self.learned, self.evaluations = 0.0, 0
+        self.last_loss: Tensor | None = None
+
+    def configure_model(self) -> None:
+        """Wrap the dynamics once, before the optimizer sees the parameters."""
+        if not self.wrapped:
+            for stabilizer in self.stabilizers:
+                self.simulator.dynamics = stabilizer.wrap(self.simulator.dynamics)
+            self.simulator.to(self.number)
+            self.wrapped = True
+
+    def configure_optimizers(self) -> Optimizer:
+        """The optimizer asked for, or Adam."""
+        return (self.optimizer or torch.optim.Adam)(self.simulator.parameters())
+
+    def setup(self, stage: str) -> None:
+        """Scales are a function of the data, so they are measured anew on every start."""
+        if self.trainer.precision != "32-true":
+            raise ConfigError(
+                f"trainer.precision is {self.trainer.precision!r}; simlearn sets the precision itself. "
+                "Leave it out and give model.dtype float32 or float64."
+            )
+        self.objective.prepare(self._training())
+
+    def on_fit_start(self) -> None:
+        """Solve the closed form and let stabilizers set their numbers, unless a training is resumed."""
+        if self.trainer.ckpt_path is not None:
+            return
+        if self.start is not None:
+            self.estimates = self.start.solve(self.simulator, self._training())
+        for stabilizer in self.stabilizers:
+            stabilizer.prepare(self.simulator, self._training())
+
+    def _training(self) -> Sequence[Trajectory]:
+        training: Sequence[Trajectory] = self.trainer.datamodule.training  # type: ignore[attr-defined]
+        return training
+
+    def training_step(self, window: Trajectory, index: int) -> Tensor:
+        """Perturbed window, loss, penalties."""
+        window = window.to(self.device, self.number)
+        place = (self.current_epoch, self.global_step, self.global_rank)
+        for number, stabilizer in enumerate(self.stabilizers):
+            rng = generator(self.seed, *place, number)
+            window = stabilizer.perturb(window, self.simulator, rng)
+        loss = self.objective.loss(self.simulator, window)
+        for stabilizer in self.stabilizers:
+            penalty = stabilizer.penalty(self.simulator, window)
+            loss = loss if penalty is None else loss + penalty
+        self.last_loss = loss.detach()
+        self.evaluations += 1
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Trajectory, batch_idx: int) -> None:
+        """Add up the learning rates: what decides which directions of the data were learned."""
+        self.learned += sum(group["lr"] for group in self.trainer.optimizers[0].param_groups)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the loss of the epoch's last evaluation; stop where it is no number."""
+        assert self.last_loss is not None
+        if not torch.isfinite(self.last_loss):
+            raise NumericalError(
+                f"The loss became {float(self.last_loss)} in epoch {self.current_epoch}. "
+                "Take a smaller learning rate, a shorter horizon, or gradient clipping."
+            )
+        self.log("loss", self.last_loss, prog_bar=True)
+        self.log("evaluations", float(self.evaluations))
+
+    def _evaluate(self, window: Trajectory, name: str) -> None:
+        with torch.no_grad():
+            window = window.to(self.device, self.number)
+            self.log(name, self.objective.loss(self.simulator, window), batch_size=1, prog_bar=True)
+
+    def validation_step(self, window: Trajectory, index: int) -> None:
+        """The objective on held-out windows, without stabilizers."""
+        self._evaluate(window, "validation_loss")
+
+    def test_step(self, window: Trajectory, index: int) -> None:
+        """The objective on test windows, without stabilizers."""
+        self._evaluate(window, "test_loss")
+
+    def predict_step(self, window: Trajectory, index: int) -> Trajectory:
+        """A rollout from the start of each window to its end."""
+        window = window.to(self.device, self.number)
+        return self.simulator.rollout(window.x[0], window.steps - 1, window.topology)

@@ -1,0 +1,207 @@
+"""What training minimises."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from simlearn.component import Component, ConfigError, optional
+from simlearn.dynamics.base import Map
+from simlearn.simulator import Simulator
+from simlearn.state import Topology, Trajectory
+
+Scale = Literal["none", "column", "body"]
+
+
+def central_differences(trajectory: Trajectory) -> tuple[Trajectory, Tensor]:
+    """States with dx/dt: as recorded, or (x[k+1] − x[k−1]) / (t[k+1] − t[k−1]) on the interior samples."""
+    if trajectory.derivative is not None:
+        return trajectory, trajectory.derivative
+    span = trajectory.t[2:] - trajectory.t[:-2]
+    if span.ndim == 2:
+        span = span[:, trajectory.topology.system]
+    slope = (trajectory.x[2:] - trajectory.x[:-2]) / span.reshape(len(span), -1, 1)
+    return trajectory.slice(1, trajectory.steps - 1), slope
+
+
+class Objective(Component):
+    """A loss of a simulator on a window of the data."""
+
+    @optional
+    def prepare(self, training: Sequence[Trajectory]) -> None:
+        """Scales from the training data; a pure function of them, also run when a training is resumed."""
+        return None
+
+    @abstractmethod
+    def length(self, training: Sequence[Trajectory]) -> int:
+        """How many states a window needs."""
+
+    @abstractmethod
+    def loss(self, simulator: Simulator, window: Trajectory) -> Tensor:
+        """A scalar."""
+
+
+class Scaled(Objective):
+    """Objectives whose residuals are divided by the size of what they compare."""
+
+    scale: Scale
+
+    def measured(self, values: Sequence[tuple[Tensor, Topology]]) -> None:
+        """Root mean square of ``[steps, rows, dim]`` values, by column or by body and half of the state."""
+        self._sizes: Tensor | None = None
+        if self.scale == "none":
+            return
+        rows = torch.cat([v.reshape(-1, v.shape[-1]) for v, _ in values]).double()
+        if self.scale == "column":
+            self._sizes = _floor((rows**2).mean(0, keepdim=True).sqrt())
+            return
+        kinds = torch.cat([node_types(topology).repeat(len(v)) for v, topology in values])
+        count = int(kinds.max()) + 1
+        halves = (rows**2).reshape(len(rows), 2, -1).mean(-1) if rows.shape[1] % 2 == 0 else None
+        if halves is None:
+            raise ConfigError("scale: body needs a state of positions and velocities, dim even.")
+        sums = halves.new_zeros(count, 2).index_add(0, kinds, halves)
+        sizes = (sums / torch.bincount(kinds, minlength=count).clamp_min(1)[:, None]).sqrt()
+        self._sizes = _floor(sizes).repeat_interleave(rows.shape[1] // 2, dim=1)
+
+    def scaled(self, residual: Tensor, topology: Topology) -> Tensor:
+        """The residual over the size."""
+        if self._sizes is None:
+            return residual
+        sizes = self._sizes.to(residual.device, residual.dtype)
+        if self.scale == "body":
+            sizes = sizes[node_types(topology)]
+        return residual / sizes
+
+
+def node_types(topology: Topology) -> Tensor:
+    """Type of each row, ``[rows]``; all of type 0 where the topology names none."""
+    if topology.node_type is not None:
+        return topology.node_type
+    return torch.zeros(topology.rows, dtype=torch.int64, device=topology.system.device)
+
+
+def _floor(sizes: Tensor) -> Tensor:
+    """A column that is constant zero carries no scale of its own."""
+    return torch.where(sizes > 0, sizes, torch.ones_like(sizes))
+
+
+class DerivativeMatching(Scaled):
+    """Mean squared difference of the field and dx/dt, without any rollout.
+
+    The derivative is the recorded one, or central differences where none is recorded.
+
+    Args:
+        scale: Divide residuals by the root mean square of the derivative: of each column, of each body's
+            positions and velocities, or not at all.
+    """
+
+    def __init__(self, scale: Scale = "column"):
+        self.scale = scale
+
+    def prepare(self, training: Sequence[Trajectory]) -> None:
+        """Measure the derivative."""
+        self.measured([(central_differences(one)[1], one.topology) for one in training])
+
+    def length(self, training: Sequence[Trajectory]) -> int:
+        """One state with a recorded derivative, three without."""
+        return 1 if all(one.derivative is not None for one in training) else 3
+
+    def loss(self, simulator: Simulator, window: Trajectory) -> Tensor:
+        """Mean over states, rows and columns."""
+        if isinstance(simulator.dynamics, Map):
+            raise ConfigError("DerivativeMatching needs a vector field; use OneStep for a map.")
+        inner, slope = central_differences(window)
+        residuals = [
+            self.scaled(
+                simulator.dynamics(_row_time(inner, k), inner.x[k], inner.topology) - slope[k],
+                inner.topology,
+            )
+            for k in range(inner.steps)
+        ]
+        return torch.stack(residuals).square().mean()
+
+
+def _row_time(window: Trajectory, k: int) -> Tensor | float:
+    """Time of every row at state k: ``[rows, 1]``, or a float where all agree on one clock."""
+    t = window.t[k]
+    return t[window.topology.system][:, None] if t.ndim else float(t)
+
+
+class MultiStep(Scaled):
+    """Mean squared difference of a rollout and the data, at every so many steps.
+
+    The simulator's step must equal the sampling interval of the data.
+
+    Args:
+        horizon: Steps of the rollout.
+        every: Compare every so many steps.
+        scale: Divide residuals by the root mean square of the state: of each column, of each body's positions
+            and velocities, or not at all.
+    """
+
+    def __init__(self, horizon: int = 8, every: int = 1, scale: Scale = "column"):
+        if horizon < 1 or every < 1 or every > horizon:
+            raise ConfigError(
+                f"MultiStep needs 1 <= every <= horizon, got every {every} and horizon {horizon}."
+            )
+        self.horizon, self.every, self.scale = horizon, every, scale
+
+    def prepare(self, training: Sequence[Trajectory]) -> None:
+        """Measure the state."""
+        self.measured([(one.x, one.topology) for one in training])
+
+    def length(self, training: Sequence[Trajectory]) -> int:
+        """The horizon and the start."""
+        return self.horizon + 1
+
+    def loss(self, simulator: Simulator, window: Trajectory) -> Tensor:
+        """Mean over states, rows and columns.
+
+        Raises:
+            ConfigError: The data are sampled at another interval than the simulator steps.
+        """
+        _same_interval(simulator, window)
+        rolled = simulator.rollout(window.x[0], self.horizon, window.topology, every=self.every)
+        wanted = window.x[self.every :: self.every]
+        residual = rolled.x[1:] - wanted[: len(rolled.x) - 1]
+        return self.scaled(residual, window.topology).square().mean()
+
+
+class OneStep(Scaled):
+    """Mean squared difference of a single step and the next state, over the step: the increment's error.
+
+    Args:
+        scale: Divide residuals by the root mean square of the increments: of each column, of each body's
+            positions and velocities, or not at all.
+    """
+
+    def __init__(self, scale: Scale = "column"):
+        self.scale = scale
+
+    def prepare(self, training: Sequence[Trajectory]) -> None:
+        """Measure the increments."""
+        self.measured([(one.x.diff(dim=0), one.topology) for one in training])
+
+    def length(self, training: Sequence[Trajectory]) -> int:
+        """Two states."""
+        return 2
+
+    def loss(self, simulator: Simulator, window: Trajectory) -> Tensor:
+        """Mean over rows and columns."""
+        _same_interval(simulator, window)
+        stepped = simulator.step(window.x[0], window.topology, _row_time(window, 0))
+        return self.scaled(stepped - window.x[1], window.topology).square().mean()
+
+
+def _same_interval(simulator: Simulator, window: Trajectory) -> None:
+    interval = float((window.t[1] - window.t[0]).flatten()[0])
+    if abs(interval - simulator.dt) > 1e-4 * simulator.dt:
+        raise ConfigError(
+            f"The simulator steps by {simulator.dt:g}, the data are sampled every {interval:g}. "
+            "Set simulator.dt to the interval of the data."
+        )
