@@ -48,7 +48,7 @@ def save(simulator: Simulator, path: Path | str) -> Path:
     try:
         partial.mkdir(parents=True)
         (partial / WEIGHTS).write_bytes(weights)
-        (partial / DESCRIPTION).write_text(json.dumps(body, indent=2, sort_keys=True) + "\n")
+        (partial / DESCRIPTION).write_text(json.dumps(body, indent=2) + "\n")
         partial.replace(path)
     except OSError as error:
         raise EnvironmentFault(f"Cannot write the archive {path}: {error}.") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 import simlearn
@@ -41,12 +40,6 @@ def row_names(trajectory: Trajectory) -> list[str]:
     if topology.node_type is not None and topology.node_names:
         return [topology.node_names[k] for k in topology.node_type.tolist()]
     return [f"row {k}" for k in range(topology.rows)]
-
-
-def data_box(evidence: simlearn.Evidence) -> float:
-    """Largest absolute component of any state in the evidence."""
-    seen = (*evidence.training, *evidence.held_out)
-    return float(torch.stack([one.x.abs().max() for one in seen]).max())
 
 
 def left_at(rolled: Trajectory, simulator: simlearn.Simulator, horizon: int) -> str:

@@ -202,9 +202,10 @@ class MassEstimates(simlearn.Check):
                 ),
             ]
         for name, one in evidence.estimates.items():
-            metrics.append(
-                Metric(f"{name}: {field.names[0]} / mass", 1 / one.value if one.value else math.inf)
-            )
+            note = "" if one.determined else " (not determined by these data)"
+            ratio = 1 / one.value if one.value else math.inf
+            noise = one.error * ratio**2 if one.determined else 0.0
+            metrics.append(Metric(f"{name}: {field.names[0]} / mass{note}", ratio, noise=noise))
         vague = [name for name, one in evidence.estimates.items() if not one.determined]
         told = [
             f"{name} {1 / one.value:.6g} ± {100 * one.relative_error:.2g} %"

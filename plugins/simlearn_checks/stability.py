@@ -7,7 +7,7 @@ import torch
 import simlearn
 from simlearn import Curve, Evidence, Finding, Metric, Simulator
 from simlearn.dynamics import Map
-from simlearn_checks.common import data_box, kept_every, left_at, line, positive, row_names
+from simlearn_checks.common import kept_every, left_at, line, positive, row_names
 
 
 class Bounded(simlearn.Check):
@@ -25,11 +25,10 @@ class Bounded(simlearn.Check):
 
     def run(self, simulator: Simulator, evidence: Evidence) -> Finding:
         """Roll out and look at the largest component."""
-        box = data_box(evidence)
-        bound, every = box * self.factor, kept_every(self.horizon)
+        box, every = evidence.box(), kept_every(self.horizon)
         worst, reached, beside, lines, ends = 0.0, 1.0, {}, [], []
         for number in range(min(self.starts, max(1, len(evidence.held_out)))):
-            rolled = evidence.rollouts(simulator, self.horizon, every, number, bound)
+            rolled = evidence.rollouts(simulator, self.horizon, every, number, self.factor)
             for name, one in rolled.items():
                 size = one.x.abs().flatten(1).amax(1) / box
                 wanted = self.horizon * simulator.dt

@@ -11,7 +11,7 @@ from simlearn.dynamics.base import (
 from simlearn.dynamics.energy import Energy, SeparableEnergy
 from simlearn.dynamics.graph import Newtonian, PairField, PairForce
 from simlearn.dynamics.linear import Estimate, Multilinear
-from simlearn.dynamics.neural import Flattened, HenonMap, MLPField, ResidualMap
+from simlearn.dynamics.neural import Flattened, HenonMap, MLPField, ResidualMap, Standardizable
 
 __all__ = [
     "Dynamics",
@@ -29,6 +29,7 @@ __all__ = [
     "ResidualMap",
     "SeparableEnergy",
     "SplitField",
+    "Standardizable",
     "VectorField",
     "gradient_of",
 ]

@@ -64,7 +64,7 @@ class PairField(SplitField):
                 f"{type(self).__name__} knows the bodies {list(self.names)}, the data name "
                 f"{list(topology.node_names) or 'none'}. Give the field the names of the data, in their order."
             )
-        return self.masses()[topology.node_type]
+        return self.masses().index_select(0, topology.node_type)
 
     def drift(self, p: Tensor, topology: Topology) -> Tensor:
         """The velocity itself."""
@@ -74,10 +74,10 @@ class PairField(SplitField):
         """dv/dt of every row."""
         first, second = self.pairs(topology)
         mass = self.row_masses(topology)[:, None]
-        apart = q[second] - q[first]
+        apart = q.index_select(0, second) - q.index_select(0, first)
         push = apart * self.force_over_distance((apart * apart).sum(-1, keepdim=True))
-        felt = torch.zeros_like(q).index_add(0, first, push * mass[second])
-        return felt.index_add(0, second, push * mass[first], alpha=-1)
+        felt = torch.zeros_like(q).index_add(0, first, push * mass.index_select(0, second))
+        return felt.index_add(0, second, push * mass.index_select(0, first), alpha=-1)
 
     def energy(self, x: Tensor, topology: Topology) -> Tensor:
         """Σ ½ μ_i v_i² + Σ_pairs μ_i μ_j Φ(r_ij), ``[systems]``."""

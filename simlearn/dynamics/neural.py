@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import ClassVar, Self
+from typing import ClassVar, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -51,24 +51,34 @@ def positive(**sizes: int) -> None:
             raise ConfigError(f"{name} must be at least 1, got {size}.")
 
 
+@runtime_checkable
+class Standardizable(Protocol):
+    """Dynamics that can measure states and slopes in units of their own spread."""
+
+    def standardize(self, x: Tensor, slope: Tensor) -> None:
+        """Take centre and spread from samples ``[samples, rows, dim]`` of states and of dx/dt."""
+        ...
+
+
 class MLPField(VectorField):
-    """A plain neural ODE: dx/dt = scale · MLP(x / scale), the same network for every row.
+    """A plain neural ODE: dx/dt = MLP((x − centre) / spread) · rate, the same network for every row.
+
+    Centre and spread of the state and size of the slope are 0 and 1 until `standardize` sets them by column.
 
     Args:
         dim: Columns of the state.
         width: Neurons in each hidden layer.
         depth: Hidden layers.
-        scale: Typical size of the state, in its own unit; inputs are divided by it.
-        rate: Typical rate of change, in 1/time; the output is multiplied by ``scale · rate``.
     """
 
-    def __init__(
-        self, dim: int, width: int = 64, depth: int = 2, scale: float = 1.0, rate: float = 1.0
-    ):
+    def __init__(self, dim: int, width: int = 64, depth: int = 2):
         super().__init__()
         positive(dim=dim, width=width, depth=depth)
-        self.dim, self.width, self.depth, self.scale, self.rate = dim, width, depth, scale, rate
+        self.dim, self.width, self.depth = dim, width, depth
         self.net = TanhNet([dim] + [width] * depth + [dim])
+        self.register_buffer("centre", torch.zeros(dim))
+        self.register_buffer("spread", torch.ones(dim))
+        self.register_buffer("rate", torch.ones(dim))
 
     @classmethod
     def examples(cls) -> Iterable[Self]:
@@ -77,7 +87,16 @@ class MLPField(VectorField):
 
     def forward(self, t: Time, x: Tensor, topology: Topology) -> Tensor:
         """dx/dt."""
-        return self.net(x / self.scale) * (self.scale * self.rate)
+        return self.net((x - self.centre) / self.spread) * self.rate
+
+    def standardize(self, x: Tensor, slope: Tensor) -> None:
+        """Measure state and slope by column; a constant column keeps the unit 1."""
+        x, slope = x.reshape(-1, x.shape[-1]), slope.reshape(-1, slope.shape[-1])
+        size = slope.square().mean(0).sqrt()
+        spread = x.std(0)
+        self.centre.copy_(x.mean(0))
+        self.spread.copy_(torch.where(spread > 0, spread, 1.0))
+        self.rate.copy_(torch.where(size > 0, size, 1.0))
 
 
 class Flattened(VectorField):
@@ -119,6 +138,11 @@ class Flattened(VectorField):
             t = t.reshape(topology.num_systems, self.rows, 1)[:, 0]
         answer = self.field(t, x.reshape(topology.num_systems, -1), flat)
         return answer.reshape(x.shape)
+
+    def standardize(self, x: Tensor, slope: Tensor) -> None:
+        """Measure every coordinate of every row by itself."""
+        if isinstance(self.field, Standardizable):
+            self.field.standardize(x.flatten(1)[:, None], slope.flatten(1)[:, None])
 
 
 class ResidualMap(Map):

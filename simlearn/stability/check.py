@@ -19,6 +19,7 @@ from simlearn.simulator import Simulator
 from simlearn.state import Topology, Trajectory
 
 Verdict = Literal["pass", "fail", "not_applicable"]
+LOST = 10.0  # times the largest component of the data
 WORTH_A_PROCESS = 50_000  # steps under which starting a process costs more than it saves
 
 
@@ -169,7 +170,12 @@ class Evidence:
     truth: Dynamics | None = None
     seed: int = 0
     processes: int = 1
-    _rolled: dict[tuple[int, str, int, int, float], Trajectory] = field(default_factory=dict)
+    _rolled: dict[tuple[int, str, int, int], Trajectory] = field(default_factory=dict)
+
+    def box(self) -> float:
+        """Largest absolute component of any state in the evidence."""
+        seen = (*self.training, *self.held_out)
+        return max((float(one.x.abs().max()) for one in seen), default=math.inf)
 
     def start(self, number: int = 0) -> Trajectory:
         """The held-out trajectory a rollout begins with.
@@ -205,24 +211,26 @@ class Evidence:
         horizon: int,
         every: int = 1,
         number: int = 0,
-        bound: float = math.inf,
+        factor: float = LOST,
     ) -> dict[str, Trajectory]:
         """Rollouts from a held-out start: the judged one under "", each reference under its name.
 
         Every rollout is done once and kept for the next check. Long ones run in several processes. A reference
-        with another step covers the same time.
+        with another step covers the same time. A rollout stops once a component is ``factor`` times as large as any
+        in the evidence: it is lost then, whatever else is asked of it.
         """
+        bound = factor * self.box()
         wanted = {"": simulator, **self.references}
         missing, jobs = [], []
         for name, model in wanted.items():
-            key = (number, name, horizon, every, bound)
+            key = (number, name, horizon, every)
             if key not in self._rolled:
                 steps = max(1, round(horizon * simulator.dt / model.dt))
                 stored = max(1, round(every * simulator.dt / model.dt))
                 missing.append(key)
                 jobs.append((model, self.start(number), steps, stored, bound))
         self._rolled.update(zip(missing, _roll_all(jobs, self.processes), strict=True))
-        return {name: self._rolled[number, name, horizon, every, bound] for name in wanted}
+        return {name: self._rolled[number, name, horizon, every] for name in wanted}
 
 
 Job = tuple[Simulator, Trajectory, int, int, float]

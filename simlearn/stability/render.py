@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from simlearn.stability.check import Curve, Line
-from simlearn.stability.report import Report, number
+from simlearn.stability.report import Report, measured, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -166,4 +166,4 @@ def to_html(report: Report) -> str:
         for title, curve in item.finding.curves.items()
     }
     template = environment.get_template("report.html")
-    return template.render(report=report, pictures=pictures, number=number)
+    return template.render(report=report, pictures=pictures, number=number, measured=measured)

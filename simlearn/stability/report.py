@@ -164,13 +164,21 @@ def _mark(good: bool) -> str:
 
 
 def number(value: float) -> str:
-    """Four digits."""
-    return f"{value:.4g}"
+    """Four digits, and no exponent where people read without one."""
+    if 1e4 <= abs(value) < 1e7:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if 1e3 <= abs(value) < 1e4 else f"{value:.4g}"
+
+
+def measured(metric: Metric) -> str:
+    """Value, uncertainty and unit."""
+    spread = f" ± {metric.noise:.2g}" if metric.noise > 0 else ""
+    return f"{number(metric.value)}{spread} {metric.unit}".strip()
 
 
 def _value(metric: Metric) -> str:
     flag = " (within noise of the limit)" if metric.marginal else ""
-    return f"{number(metric.value)} {metric.unit}".strip() + flag
+    return measured(metric) + flag
 
 
 def _limit(metric: Metric) -> str:

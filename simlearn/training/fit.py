@@ -79,7 +79,6 @@ def finished(module: SimulatorModule, data: TrajectoryData) -> Simulator:
 
 def provenance(module: SimulatorModule, data: TrajectoryData) -> dict[str, Any]:
     """What an archive keeps of a training, in plain JSON types."""
-    optimizer = module.configure_optimizers()
     return {
         "versions": versions(),
         "data": data.provenance,
@@ -89,7 +88,7 @@ def provenance(module: SimulatorModule, data: TrajectoryData) -> dict[str, Any]:
         "start": None if module.start is None else describe(module.start),
         "estimates": {name: one.to_json() for name, one in module.estimates.items()},
         "optimizer": {
-            "class": type(optimizer).__name__,
+            "class": module.optimizer_name,
             "sum_of_learning_rates": module.learned,
             "evaluations": module.evaluations,
         },
@@ -138,11 +137,12 @@ class Progress(pl.Callback):
 
     def __init__(self, every_seconds: float = 5.0):
         self.every_seconds = every_seconds
-        self.began = self.said = 0.0
+        self.began = self.said = self.cpu = 0.0
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
         self.began = self.said = time.monotonic()
+        self.cpu = time.process_time()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say what the closed form found."""
@@ -165,6 +165,7 @@ class Progress(pl.Callback):
         self.said = now
         spent = now - self.began
         left = f"  about {spent / done * (total - done):.0f} s left" if total > done else ""
+        left = f" ({time.process_time() - self.cpu:.1f} CPU-s)" if last else left
         loss = float(getattr(pl_module, "last_loss", float("nan")))
         line = f"epoch {done}/{total if total > 0 else '?'}  loss {loss:.4g}  {spent:.0f} s{left}"
         self._write(f"\r\x1b[K{line}{chr(10) if last else ''}" if terminal else f"{line}\n")

@@ -50,7 +50,7 @@ class SimulatorModule(pl.LightningModule):
         self.number, self.seed = getattr(torch, dtype), seed
         self.wrapped = False
         self.estimates: dict[str, Estimate] = {}
-        self.learned, self.evaluations = 0.0, 0
+        self.learned, self.evaluations, self.optimizer_name = 0.0, 0, "none"
         self.last_loss: Tensor | None = None
 
     def configure_model(self) -> None:
@@ -61,9 +61,14 @@ class SimulatorModule(pl.LightningModule):
             self.simulator.to(self.number)
             self.wrapped = True
 
-    def configure_optimizers(self) -> Optimizer:
-        """The optimizer asked for, or Adam."""
-        return (self.optimizer or torch.optim.Adam)(self.simulator.parameters())
+    def configure_optimizers(self) -> Optimizer | None:
+        """The optimizer asked for, or Adam; none where nothing can be learned."""
+        parameters = [p for p in self.simulator.parameters() if p.requires_grad]
+        if not parameters:
+            return None
+        optimizer = (self.optimizer or torch.optim.Adam)(parameters)
+        self.optimizer_name = type(optimizer).__name__
+        return optimizer
 
     def setup(self, stage: str) -> None:
         """Scales are a function of the data, so they are measured anew on every start."""
@@ -76,6 +81,10 @@ class SimulatorModule(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         """Solve the closed form and let stabilizers set their numbers, unless a training is resumed."""
+        if not self.trainer.optimizers and self.trainer.max_epochs != 0:
+            raise ConfigError(
+                f"{type(self.simulator.dynamics).__name__} has nothing to learn; set trainer.max_epochs to 0."
+            )
         if self.trainer.ckpt_path is not None:
             return
         if self.start is not None:
