@@ -1,4 +1,7 @@
-"""simlearn: learn simulators of physical and networked systems from data, and prove that they stay stable."""
+"""simlearn: learn simulators of physical and networked systems from data.
+
+And prove that they stay stable.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +9,48 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simlearn.archive import load, save
-    from simlearn.catalog import load as catalog
-    from simlearn.component import Component, ConfigError, DataError, SimlearnError
-    from simlearn.data.generate import DatasetGenerator, Invariant, System, sample_times
-    from simlearn.data.store import read, write
-    from simlearn.dynamics.base import Dynamics, HamiltonianField, Map, SplitField, VectorField
-    from simlearn.dynamics.linear import Estimate
-    from simlearn.hooks import hookimpl
-    from simlearn.integrators.base import Integrator
-    from simlearn.simulator import Simulator
-    from simlearn.stability.check import Check, Curve, Evidence, Finding, Line, Metric, energy_of
-    from simlearn.stability.gate import check
-    from simlearn.stability.report import Report
-    from simlearn.state import Graph, Topology, Trajectory
-    from simlearn.training.fit import fit
-    from simlearn.training.objective import Objective
-    from simlearn.training.stabilizer import Stabilizer
-    from simlearn.training.start import ClosedForm
+    from simlearn.archive import load as load
+    from simlearn.archive import save as save
+    from simlearn.component import Component as Component
+    from simlearn.component import ConfigError as ConfigError
+    from simlearn.component import DataError as DataError
+    from simlearn.component import EnvironmentFault as EnvironmentFault
+    from simlearn.component import SimlearnError as SimlearnError
+    from simlearn.component import optional as optional
+    from simlearn.data.generate import DatasetGenerator as DatasetGenerator
+    from simlearn.data.generate import Invariant as Invariant
+    from simlearn.data.generate import System as System
+    from simlearn.data.generate import sample_times as sample_times
+    from simlearn.data.store import read as read
+    from simlearn.data.store import write as write
+    from simlearn.dynamics.base import Dynamics as Dynamics
+    from simlearn.dynamics.base import HamiltonianField as HamiltonianField
+    from simlearn.dynamics.base import Map as Map
+    from simlearn.dynamics.base import SplitField as SplitField
+    from simlearn.dynamics.base import VectorField as VectorField
+    from simlearn.dynamics.linear import Estimate as Estimate
+    from simlearn.hooks import hookimpl as hookimpl
+    from simlearn.integrators.base import Integrator as Integrator
+    from simlearn.simulator import Simulator as Simulator
+    from simlearn.stability.check import Check as Check
+    from simlearn.stability.check import Curve as Curve
+    from simlearn.stability.check import Evidence as Evidence
+    from simlearn.stability.check import Finding as Finding
+    from simlearn.stability.check import Line as Line
+    from simlearn.stability.check import Metric as Metric
+    from simlearn.stability.check import energy_of as energy_of
+    from simlearn.stability.gate import check as check
+    from simlearn.stability.report import Report as Report
+    from simlearn.state import Graph as Graph
+    from simlearn.state import Topology as Topology
+    from simlearn.state import Trajectory as Trajectory
+    from simlearn.training.fit import fit as fit
+    from simlearn.training.objective import Objective as Objective
+    from simlearn.training.stabilizer import Stabilizer as Stabilizer
+    from simlearn.training.start import ClosedForm as ClosedForm
 
-# Where each public name lives. Imported on first use: `import simlearn` pulls in neither torch nor lightning.
+# Where each public name lives. Imported on first use: `import simlearn` pulls in neither torch nor
+# lightning.
 _HOMES = {
     "archive": ("load", "save"),
     "component": (

@@ -67,7 +67,8 @@ def load(path: Path | str, plugins: catalog.Catalog | None = None) -> Simulator:
         plugins: The catalog to resolve names in; the installed plugins by default.
 
     Raises:
-        ArchiveError: Nothing is there, a digest does not fit, the schema is newer, or a component is not installed.
+        ArchiveError: Nothing is there, a digest does not fit, the schema is newer, or a component
+            is not installed.
     """
     folder = _folder(Path(path))
     try:
@@ -97,7 +98,8 @@ def _folder(path: Path) -> Path:
         if (folder / DESCRIPTION).is_file():
             return folder
     raise ArchiveError(
-        f"There is no simulator at {path}: neither {DESCRIPTION} nor simulator/{DESCRIPTION} is there. "
+        f"There is no simulator at {path}: neither {DESCRIPTION} nor simulator/{DESCRIPTION} is "
+        "there. "
         "Name a run folder (runs/...) or an archive folder."
     )
 
@@ -112,7 +114,8 @@ def _verify(folder: Path, body: Any, weights: bytes) -> None:
         raise ArchiveError(f"{folder / DESCRIPTION} is no description of a simulator.")
     if body["schema"] != SCHEMA:
         raise ArchiveError(
-            f"The archive {folder} has schema {body['schema']}, this simlearn reads schema {SCHEMA}."
+            f"The archive {folder} has schema {body['schema']}, this simlearn reads schema "
+            f"{SCHEMA}."
         )
     for name, found, wanted in (
         (WEIGHTS, hashlib.sha256(weights).hexdigest(), body.get("weights_sha256")),
@@ -120,7 +123,8 @@ def _verify(folder: Path, body: Any, weights: bytes) -> None:
     ):
         if found != wanted:
             raise ArchiveError(
-                f"{folder / name} was changed after it was saved: its SHA-256 is {found[:12]}..., the archive "
+                f"{folder / name} was changed after it was saved: its SHA-256 is {found[:12]}..., "
+                "the archive "
                 f"says {str(wanted)[:12]}.... Use an intact copy, or train again."
             )
 

@@ -1,6 +1,7 @@
 """Loads plugins, checks what they offer, lists and resolves components.
 
-The loop is our own: pluggy's stops at the first broken plugin and drops one of two that share a name.
+The loop is our own: pluggy's stops at the first broken plugin and drops one of two that share a
+name.
 """
 
 from __future__ import annotations
@@ -116,7 +117,10 @@ class Catalog:
         return sorted(loaded | {"simlearn"})
 
     def announce(self, report: Report) -> list[str]:
-        """Tell every plugin the verdict; one that fails while it listens changes nothing, and is named."""
+        """Tell every plugin the verdict.
+
+        One that fails while it listens changes nothing, and is named.
+        """
         failures = []
         for listener in self.manager.get_plugins():
             others = [p for p in self.manager.get_plugins() if p is not listener]
@@ -145,7 +149,10 @@ class Catalog:
         raise ConfigError(self.unknown(name, kind))
 
     def unknown(self, name: str, kind: type[Component] | None = None) -> str:
-        """The message for a name that nothing has: the nearest ones, and plugins that might have brought it."""
+        """The message for a name that nothing has.
+
+        The nearest ones, and plugins that might have brought it.
+        """
         what = kind.__name__ if kind else "component"
         names = [cls.__name__ for cls in self.components(kind)]
         near = difflib.get_close_matches(name.rpartition(".")[2], names, n=2, cutoff=0.6)
@@ -161,7 +168,7 @@ class Catalog:
         return message
 
 
-def _below(cls: type) -> Iterable[type[Any]]:
+def _below(cls: type[Any]) -> Iterable[type[Any]]:
     for child in cls.__subclasses__():
         yield child
         yield from _below(child)
@@ -205,7 +212,7 @@ def load(
         elif twins:
             others = ", ".join(t.dist.name if t.dist else "?" for t in twins)
             plugin.status = "failed"
-            plugin.reason = f"another distribution ({others}) has a plugin of the same name; block or remove one"
+            plugin.reason = f"{others} has a plugin of the same name; block or remove one of them"
         else:
             _admit(plugin, point.load, manager, plugins)
     catalog = Catalog(plugins, manager)
@@ -228,7 +235,10 @@ def _admit(
     manager: pluggy.PluginManager,
     before: Sequence[Plugin],
 ) -> None:
-    """Load one plugin by itself: nothing it does, not even SystemExit, keeps the others from loading."""
+    """Load one plugin by itself.
+
+    Nothing it does, not even SystemExit, keeps the others from loading.
+    """
     try:
         module = fetch()
         alone = _manager()
@@ -261,7 +271,7 @@ def _inspect(cls: Any, taken: Mapping[str, Plugin]) -> None:
         kinds = ", ".join(kind.__name__ for kind in KINDS)
         raise PluginError(f"{cls!r} is of no kind; offer subclasses of {kinds}")
     if inspect.isabstract(cls):
-        missing = ", ".join(sorted(cls.__abstractmethods__))
+        missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
         raise PluginError(f"{cls.__name__} is abstract and cannot be offered; it lacks {missing}")
     if cls.__name__ in taken:
         raise PluginError(

@@ -1,4 +1,7 @@
-"""What a config can name: components, their descriptions, and the errors every command maps to an exit code."""
+"""What a config can name.
+
+Components, their descriptions, and the errors every command maps to an exit code.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class SimlearnError(Exception):
-    """Base of all errors that simlearn raises on purpose; ``exit_code`` is what a command returns."""
+    """Base of all errors that simlearn raises on purpose.
+
+    ``exit_code`` is what a command returns.
+    """
 
     exit_code = 70
 
@@ -35,7 +41,7 @@ class PluginError(SimlearnError):
 
 
 class NumericalError(SimlearnError):
-    """A training that produced NaN or diverged. (A diverging rollout is a value, not an error.)"""
+    """A training that produced NaN or diverged; a diverging rollout is a value, not an error."""
 
     exit_code = 5
 
@@ -61,15 +67,18 @@ def optional(method: F) -> F:
 class Component(ABC):  # noqa: B024 - the kinds below it bring the abstract members
     """Anything a config can name.
 
-    ``__init__`` stores each argument under its own name and does nothing clever, so that `describe` can
-    write the component down and `build` can make it anew. Arguments are JSON types, components, or
-    sequences of either.
+    ``__init__`` stores each argument under its own name and does nothing clever, so that
+    `describe` can write the component down and `build` can make it anew. Arguments are JSON types,
+    components, or sequences of either.
     """
 
     @classmethod
     @optional
     def examples(cls) -> Iterable[Self]:
-        """Small valid instances for the contract tests. Override where an argument has no default."""
+        """Small valid instances for the contract tests.
+
+        Override where an argument has no default.
+        """
         return [cls()]
 
 
@@ -93,7 +102,8 @@ def describe(component: Component) -> dict[str, Any]:
     """The component as plain JSON types: ``{"class_path": ..., "init_args": {...}}``.
 
     Raises:
-        ConfigError: An argument was not stored under its own name, or is no JSON type and no component.
+        ConfigError: An argument was not stored under its own name, or is no JSON type and no
+            component.
     """
     described = {}
     for name in arguments(type(component)):
@@ -116,7 +126,8 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item, where) for item in value]
     raise ConfigError(
-        f"{where} is a {type(value).__name__}. Arguments are JSON types, components, or sequences of them."
+        f"{where} is a {type(value).__name__}. Arguments are JSON types, components, or sequences "
+        "of them."
     )
 
 
@@ -138,7 +149,8 @@ def build(description: Mapping[str, Any], resolve: Callable[[str], type[Any]]) -
         inspect.signature(cls).bind(**given)
     except TypeError as error:
         raise ConfigError(
-            f"{cls.__name__} was given {sorted(given)}, but it takes {sorted(arguments(cls))}: {error}."
+            f"{cls.__name__} was given {sorted(given)}, but it takes {sorted(arguments(cls))}: "
+            f"{error}."
         ) from error
     return cls(**given)
 

@@ -1,6 +1,7 @@
 """Randomness derived from what is being done, never from a running generator's state.
 
-A number drawn at (seed, epoch, step, rank) is the same however often training was interrupted before it.
+A number drawn at (seed, epoch, step, rank) is the same however often training was interrupted
+before it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import torch
 
 
 def derived(seed: int, *keys: int) -> int:
-    """A 63-bit seed that depends on all of ``seed`` and ``keys`` and is well mixed (numpy SeedSequence)."""
+    """A 63-bit seed that depends on all of ``seed`` and ``keys`` (numpy SeedSequence)."""
     state = np.random.SeedSequence([seed, *keys]).generate_state(1, np.uint64)[0]
     return int(state >> np.uint64(1))
 

@@ -29,8 +29,8 @@ class Simulator(nn.Module):
         provenance: Where a trained simulator comes from, in plain JSON types; an archive keeps it.
 
     Raises:
-        ConfigError: The parts do not fit: a field without an integrator, a map with one, or an integrator that
-            needs another kind of field.
+        ConfigError: The parts do not fit: a field without an integrator, a map with one, or an
+            integrator that needs another kind of field.
     """
 
     def __init__(self, dynamics: Dynamics, integrator: Integrator | None = None, dt: float = 1.0):
@@ -106,11 +106,12 @@ class Simulator(nn.Module):
             t0: Time of ``x0``.
             inputs: ``[steps, rows, u]``; ``inputs[k]`` acts during step k.
             every: Keep every so many steps (and the start).
-            bound: Without gradients, stop once a component is larger than this. Looked at every 256 steps.
+            bound: Without gradients, stop once a component is larger than this. Looked at every
+                256 steps.
 
         Returns:
-            ``steps // every + 1`` states. Without gradients a rollout that stopped early keeps the part before it
-            only; ``status`` and ``finite_steps`` say so.
+            ``steps // every + 1`` states. Without gradients a rollout that stopped early keeps the
+            part before it only; ``status`` and ``finite_steps`` say so.
 
         Raises:
             ConfigError: The state does not fit the dynamics, or the integrator cannot take inputs.
@@ -192,5 +193,6 @@ def _fit_together(dynamics: Dynamics, integrator: Integrator | None, dt: float) 
     if not isinstance(dynamics, integrator.needs):
         raise ConfigError(
             f"{type(integrator).__name__} needs a {integrator.needs.__name__}, got {kind}. "
-            "Use ImplicitMidpoint or RK4, or split the energy into kinetic and potential (SeparableEnergy)."
+            "Use ImplicitMidpoint or RK4, or split the energy into kinetic and potential "
+            "(SeparableEnergy)."
         )

@@ -1,6 +1,7 @@
 """The two nouns that travel: `Topology`, what stays still, and `Trajectory`, what moved.
 
-A state is always ``[rows, dim]``. A vector system is one row and no edges; a batch is a disjoint union.
+A state is always ``[rows, dim]``. A vector system is one row and no edges; a batch is a disjoint
+union.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class Graph:
         edges = self.edge_index
         if edges.dtype != torch.int64 or edges.ndim != 2 or edges.shape[0] != 2:
             raise DataError(
-                f"edge_index must be an int64 tensor [2, edges], got {edges.dtype} {list(edges.shape)}."
+                f"edge_index must be an int64 tensor [2, edges], got {edges.dtype} "
+                f"{list(edges.shape)}."
             )
         if edges.numel() and (int(edges.min()) < 0 or int(edges.max()) >= self.rows):
             raise DataError(
@@ -56,7 +58,10 @@ class Graph:
 
     @cached_property
     def pairs(self) -> Tensor | None:
-        """``[2, E/2]``: each undirected edge once, or None where the graph is not symmetric or has self-loops."""
+        """``[2, E/2]``: each undirected edge once.
+
+        Or None where the graph is not symmetric or has self-loops.
+        """
         source, target = self.edge_index
         if bool((source == target).any()):
             return None
@@ -73,7 +78,10 @@ class Graph:
         return {}
 
     def repeat(self, times: int) -> Graph:
-        """The disjoint union of ``times`` copies; caches are carried over with offsets, nothing is sorted."""
+        """The disjoint union of ``times`` copies.
+
+        Caches are carried over with offsets, nothing is sorted.
+        """
         if times not in self._copies:
             self._copies[times] = Graph.union([self] * times)
         return self._copies[times]
@@ -113,8 +121,8 @@ class Topology:
         graph: The edges; shared, it owns the cached structures.
         edge_attr: ``[E, a]`` weights or features of the edges.
         node_attr: ``[rows, a]`` features of the rows.
-        node_type: ``[rows]`` int64: which body or species a row is. Weights that belong to a named node are
-            looked up by it, so that permuting the rows still permutes the answer.
+        node_type: ``[rows]`` int64: which body or species a row is. Weights that belong to a named
+            node are looked up by it, so that permuting the rows still permutes the answer.
         node_names: ``node_names[k]`` names type ``k``.
         system_attr: ``[systems, s]`` parameters of each system.
         inputs: ``[rows, u]`` control input that acts now.
@@ -166,7 +174,10 @@ class Topology:
         )
 
     def per_system(self, value: Tensor, dim: int = 0) -> Tensor:
-        """Sum the rows of each system: ``[..., rows, ...]`` to ``[..., systems, ...]`` along ``dim``."""
+        """Sum the rows of each system.
+
+        ``[..., rows, ...]`` to ``[..., systems, ...]`` along ``dim``.
+        """
         if self.one_row_each:
             return value
         if self.num_systems == 1:
@@ -203,7 +214,10 @@ class Topology:
 
     @staticmethod
     def complete(rows: int, node_names: tuple[str, ...] = ()) -> Topology:
-        """One system in which every row is joined to every other; with names, row k is of type k."""
+        """One system in which every row is joined to every other.
+
+        With names, row k is of type k.
+        """
         first, second = torch.triu_indices(rows, rows, 1)
         edges = torch.cat([torch.stack([first, second]), torch.stack([second, first])], dim=1)
         node_type = torch.arange(rows) if node_names else None
@@ -211,7 +225,10 @@ class Topology:
 
     @staticmethod
     def union(parts: Sequence[Topology], graph: Graph | None = None) -> Topology:
-        """The disjoint union, rows and systems in order. All parts carry the same kinds of attributes."""
+        """The disjoint union, rows and systems in order.
+
+        All parts carry the same kinds of attributes.
+        """
         names = {part.node_names for part in parts}
         if len(names) > 1:
             raise DataError(f"A batch cannot mix node names: {sorted(names)}.")
@@ -233,7 +250,10 @@ class Topology:
         )
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Topology:
-        """The same topology on a device, its real attributes in a dtype. One copy for each is kept."""
+        """The same topology on a device, its real attributes in a dtype.
+
+        One copy for each is kept.
+        """
         key = (torch.device(device), dtype)
         if key not in self._copies:
             changes: dict[str, Any] = {
@@ -262,7 +282,8 @@ class Trajectory:
         derivative: ``[steps, rows, dim]`` dx/dt where it is known.
         inputs: ``[steps, rows, u]``; ``inputs[k]`` acts from ``x[k]`` to ``x[k+1]``.
         mask: ``[steps, rows]`` bool, False where the sample is missing.
-        status: "ok"; "diverged" when a state stopped being finite; "left_bound" when it left the bound asked for.
+        status: "ok"; "diverged" when a state stopped being finite; "left_bound" when it left the
+            bound asked for.
         finite_steps: Leading states that are finite and inside the bound; all of them by default.
     """
 
@@ -278,7 +299,8 @@ class Trajectory:
     def __post_init__(self) -> None:
         if self.x.ndim != 3 or self.x.shape[1] != self.topology.rows:
             raise DataError(
-                f"States must be [steps, rows, dim] on {self.topology.rows} rows, got {list(self.x.shape)}."
+                f"States must be [steps, rows, dim] on {self.topology.rows} rows, got "
+                f"{list(self.x.shape)}."
             )
         for name in ("t", "derivative", "inputs", "mask"):
             value = getattr(self, name)

@@ -11,7 +11,10 @@ KEPT = 3650  # states that a long rollout keeps
 
 
 def kept_every(horizon: int) -> int:
-    """Store every so many steps, so that a rollout keeps a few thousand states; all checks share one rollout."""
+    """Store every so many steps, so that a rollout keeps a few thousand states.
+
+    All checks share one rollout.
+    """
     return max(1, horizon // KEPT)
 
 

@@ -13,8 +13,8 @@ from simlearn_checks.common import kept_every, left_at, line, positive
 class EnergyDrift(simlearn.Check):
     """The energy error of a long rollout oscillates but does not grow.
 
-    With e(t) = |E(t) − E(0)|, the mean of e over the last tenth of the rollout is held against that over the first
-    tenth. The energy is the truth's where it is known, else the learned one.
+    With e(t) = |E(t) − E(0)|, the mean of e over the last tenth of the rollout is held against
+    that over the first tenth. The energy is the truth's where it is known, else the learned one.
 
     Args:
         horizon: Steps of the rollout.
@@ -63,25 +63,32 @@ class EnergyDrift(simlearn.Check):
             abs(v) for v in lines[0].y
         )
         curve = Curve(
-            lines, "time since the start", "(E − E₀) / |E₀|",
+            lines,
+            "time since the start",
+            "(E − E₀) / |E₀|",
             "An energy error that keeps its width is what a symplectic simulator promises.",
             y_scale="symlog" if apart else "linear",
-        )  # fmt: skip
+        )
         end = left_at(rolled[""], simulator, self.horizon)
         trend = "has no trend" if metrics[0].passed else "grows"
         return Finding.of(
             metrics,
-            f"The energy error {trend} over {self.horizon} steps (mean {metrics[1].value:.2g} of the energy; {end}).",
+            f"The energy error {trend} over {self.horizon} steps (mean {metrics[1].value:.2g} of "
+            f"the energy; {end}).",
             {"Energy": curve},
             (
-                "Use a symplectic integrator (Leapfrog, Yoshida4) with a SplitField, or ImplicitMidpoint.",
+                "Use a symplectic integrator (Leapfrog, Yoshida4) with a SplitField, or "
+                "ImplicitMidpoint.",
                 "Take a smaller step.",
             ),
         )
 
 
 def _trend(error: Tensor, energy: Tensor, rolled: Trajectory) -> tuple[float, float]:
-    """Ratio of the means of the last and first tenth, worst system; infinite where the rollout stopped."""
+    """Ratio of the means of the last and first tenth, worst system.
+
+    Infinite where the rollout stopped.
+    """
     tenth = max(1, len(error) // 10)
     floor = 1e-14 * energy[0].abs()
     ratio = (error[-tenth:].mean(0) + floor) / (error[1 : tenth + 1].mean(0) + floor)
@@ -90,7 +97,10 @@ def _trend(error: Tensor, energy: Tensor, rolled: Trajectory) -> tuple[float, fl
 
 
 def _noise(rolled: Trajectory, simulator: Simulator, evidence: Evidence) -> float:
-    """Spread of the ratio when the last tenth is replaced by the tenths before it, halved to a standard error."""
+    """Spread of the ratio when the last tenth is replaced by the tenths before it.
+
+    Halved to a standard error.
+    """
     energy = energy_of(simulator, evidence, rolled.x, rolled.topology)
     assert energy is not None
     tenth = max(1, rolled.steps // 10)
@@ -101,7 +111,9 @@ def _noise(rolled: Trajectory, simulator: Simulator, evidence: Evidence) -> floa
 
 
 class MomentumDrift(simlearn.Check):
-    """Total momentum is kept: Σ w_i p_i, w the weights of the symplectic form (the masses in the (q, v) chart).
+    """Total momentum is kept.
+
+    Σ w_i p_i, w the weights of the symplectic form (the masses in the (q, v) chart).
 
     Only for fields without an outer potential. The drift is relative to Σ w_i |p_i|.
 
@@ -147,7 +159,8 @@ class MomentumDrift(simlearn.Check):
         )
         return Finding.of(
             [Metric("relative momentum drift", worst, self.limit, beside=beside)],
-            f"Total momentum {kept} over {self.horizon} steps (largest relative change {worst:.2g}).",
+            f"Total momentum {kept} over {self.horizon} steps (largest relative change "
+            f"{worst:.2g}).",
             {"Momentum": curve},
             ("Use a field of pair forces (PairForce), which keeps momentum by construction.",),
         )

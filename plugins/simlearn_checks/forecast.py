@@ -27,9 +27,11 @@ class ForecastError(simlearn.Check):
 
     Args:
         horizon: Steps of the forecast.
-        limit: Largest allowed error of any row that has no limit of its own; not judged where it is not given.
+        limit: Largest allowed error of any row that has no limit of its own; not judged where it
+            is not given.
         limits: Largest allowed error of each named row.
-        origin: Name of the row that positions are relative to (heliocentric: the Sun); absolute where not given.
+        origin: Name of the row that positions are relative to (heliocentric: the Sun); absolute
+            where not given.
         at: Judge the error at the end of the horizon, or its maximum.
         unit: Unit of the positions, for the report.
         starts: Held-out trajectories to start from, at most; the worst is judged.
@@ -52,6 +54,11 @@ class ForecastError(simlearn.Check):
             raise ConfigError("ForecastError needs a `limit`, or `limits` by name of the row.")
         self.horizon, self.limit, self.limits, self.origin = horizon, limit, limits, origin
         self.at, self.unit, self.starts = at, unit, starts
+
+    @classmethod
+    def examples(cls) -> list[ForecastError]:
+        """Ten steps."""
+        return [cls(horizon=10, limit=1.0)]
 
     def run(self, simulator: Simulator, evidence: Evidence) -> Finding:
         """Forecast from each start and compare positions."""
@@ -99,7 +106,8 @@ class ForecastError(simlearn.Check):
             f"The forecast over {self.horizon} steps (a time of {span:g}) {verdict}.",
             curves,
             (
-                "Train through longer rollouts (MultiStep with a larger horizon) or for more epochs.",
+                "Train through longer rollouts (MultiStep with a larger horizon) or for more "
+                "epochs.",
                 "Give it more data of the rows that miss.",
             ),
         )
@@ -113,7 +121,10 @@ class ForecastError(simlearn.Check):
     def _errors(
         self, one: Trajectory, truth: Trajectory, names: list[str]
     ) -> tuple[Tensor, Tensor]:
-        """Times and errors ``[steps, rows]`` at the states of the rollout that the data have, too."""
+        """Times and errors ``[steps, rows]`` at the states of the rollout that the data have.
+
+        Too.
+        """
         t, mine, theirs = _common(one, truth)
         return t, (self._relative(mine, names) - self._relative(theirs, names)).norm(dim=-1)
 
@@ -139,7 +150,7 @@ class ForecastError(simlearn.Check):
                 f"error of the position{unit}",
                 f"Distance to the held-out data{about}.",
                 y_scale="log",
-            )  # fmt: skip
+            )
         }
         steps = round(self.horizon * (float(rolled[""].t[1]) - float(rolled[""].t[0])))
         seen = truth.x[truth.t - truth.t[0] <= steps * (1 + 1e-9)] if truth.t.ndim == 1 else truth.x
@@ -155,7 +166,10 @@ class ForecastError(simlearn.Check):
         bodies: list[int],
         unit: str,
     ) -> dict[str, Curve]:
-        """Orbits in the plane of the first two coordinates, or position against time where there is one."""
+        """Orbits in the plane of the first two coordinates.
+
+        Or position against time where there is one.
+        """
         tracks = {"truth": self._relative(seen, names)}
         tracks.update({name: self._relative(one.x, names) for name, one in rolled.items()})
         if next(iter(tracks.values())).shape[-1] < 2:

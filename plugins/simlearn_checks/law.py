@@ -18,9 +18,12 @@ WEIGHABLE = 0.01
 
 
 class ForceLaw(simlearn.Check):
-    """The learned pair force follows a power law f ∝ r^exponent, with one sign, between two distances.
+    """The learned pair force follows a power law f ∝ r^exponent, with one sign.
 
-    The slope is that of a straight line through log |f| against log r at 400 distances evenly spaced in log r.
+    Between two distances.
+
+    The slope is that of a straight line through log |f| against log r at 400 distances evenly
+    spaced in log r.
 
     Args:
         exponent: Expected slope; −2 for gravity.
@@ -70,7 +73,8 @@ class ForceLaw(simlearn.Check):
             Metric("changes of sign", float(changes), 0.0),
         ]
         summary = (
-            f"Between {self.r_min:g} and {self.r_max:g} {self.unit} the learned force falls as r^{slope:.4f}"
+            f"Between {self.r_min:g} and {self.r_max:g} {self.unit} the learned force falls as "
+            f"r^{slope:.4f}"
             f"{' with one sign' if not changes else f' and changes sign {changes} times'}."
         )
         curves = {"The learned force": self._curve(simulator, field, others, evidence)}
@@ -91,10 +95,16 @@ class ForceLaw(simlearn.Check):
             lines = [line(n, r, f.force(r).abs()) for n, f in {"": field, **others}.items()]
         unit = f" / {self.unit}" if self.unit else ""
         return Curve(
-            lines, f"distance{unit}", "|f(r)|",
-            "Where no pair lives whose pull can be weighed, the curve is what smoothness makes of its neighbours.",
-            "log", "log", shaded, "no weighable pair visits",
-        )  # fmt: skip
+            lines,
+            f"distance{unit}",
+            "|f(r)|",
+            "Where no pair lives whose pull can be weighed, the curve is what smoothness makes of "
+            "its neighbours.",
+            "log",
+            "log",
+            shaded,
+            "no weighable pair visits",
+        )
 
 
 def _slope(r: Tensor, force: Tensor) -> float:
@@ -106,7 +116,10 @@ def _slope(r: Tensor, force: Tensor) -> float:
 def _unvisited(
     field: PairField, evidence: Evidence
 ) -> tuple[float, float, list[tuple[float, float]]]:
-    """Distances that no weighable pair visits: one whose pull on a partner is at least 1 % of all it feels."""
+    """Distances that no weighable pair visits.
+
+    One whose pull on a partner is at least 1 % of all it feels.
+    """
     seen = list(evidence.training) or list(evidence.held_out)
     hits, span = [], []
     for one in seen:
@@ -138,10 +151,13 @@ def _unvisited(
 
 
 class MassEstimates(simlearn.Check):
-    """The masses that were learned, with their errors, against known ones, in units of the first body.
+    """The masses that were learned, with their errors, against known ones.
 
-    Judged are the unclipped estimates of the closed form and the masses after fine-tuning. A mass whose relative error
-    is above one half, or that is negative, is *not determined by these data*; that is told, not judged.
+    In units of the first body.
+
+    Judged are the unclipped estimates of the closed form and the masses after fine-tuning. A mass
+    whose relative error is above one half, or that is negative, is *not determined by these data*;
+    that is told, not judged.
 
     Args:
         expected: Known mass of the first body over that of each named one.
@@ -176,7 +192,8 @@ class MassEstimates(simlearn.Check):
         field = simulator.dynamics
         if not isinstance(field, PairField) or not evidence.estimates:
             return Finding.not_applicable(
-                "The simulator carries no estimates of masses: train a PairForce with the closed-form start."
+                "The simulator carries no estimates of masses: train a PairForce with the "
+                "closed-form start."
             )
         masses = dict(zip(field.names, field.masses().tolist(), strict=True))
         unit = masses[field.names[0]]
@@ -236,7 +253,9 @@ class MassEstimates(simlearn.Check):
                 Line(places, ratio, "judged", "learned", "learned, with standard error", error),
                 Line(places, [1.0] * len(names), "truth", "known", "published"),
             ],
-            "", "learned / published mass",
+            "",
+            "learned / published mass",
             "An error bar that covers zero means: not determined by these data.",
-            y_scale="symlog", categories=names,
-        )  # fmt: skip
+            y_scale="symlog",
+            categories=names,
+        )

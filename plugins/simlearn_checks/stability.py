@@ -11,7 +11,7 @@ from simlearn_checks.common import kept_every, left_at, line, positive, row_name
 
 
 class Bounded(simlearn.Check):
-    """A rollout from each held-out start stays within a multiple of the largest component seen in the data.
+    """A rollout stays within a multiple of the largest component seen in the data.
 
     Args:
         horizon: Steps of the rollout.
@@ -26,7 +26,8 @@ class Bounded(simlearn.Check):
     def run(self, simulator: Simulator, evidence: Evidence) -> Finding:
         """Roll out and look at the largest component."""
         box, every = evidence.box(), kept_every(self.horizon)
-        worst, reached, beside, lines, ends = 0.0, 1.0, {}, [], []
+        worst, reached, lines, ends = 0.0, 1.0, [], []
+        beside: dict[str, float] = {}
         for number in range(min(self.starts, max(1, len(evidence.held_out)))):
             rolled = evidence.rollouts(simulator, self.horizon, every, number, self.factor)
             for name, one in rolled.items():
@@ -57,7 +58,8 @@ class Bounded(simlearn.Check):
         good = "stays near the data" if worst <= self.factor else "leaves the region of the data"
         return Finding.of(
             metrics,
-            f"Over {self.horizon} steps the rollout {good} ({left_at(rolled[''], simulator, self.horizon)}).",
+            f"Over {self.horizon} steps the rollout {good} "
+            f"({left_at(rolled[''], simulator, self.horizon)}).",
             {"Size of the state": curve},
             (
                 "Take a smaller step, or a symplectic integrator.",
@@ -68,7 +70,9 @@ class Bounded(simlearn.Check):
 
 
 class StepHalving(simlearn.Check):
-    """Halving the step changes a rollout only a little: what was learned is a flow, not a habit of the integrator.
+    """Halving the step changes a rollout only a little.
+
+    What was learned is a flow, not a habit of the integrator.
 
     Args:
         horizon: Steps of the rollout.
@@ -114,12 +118,16 @@ class StepHalving(simlearn.Check):
             beside=beside,
         )
         curve = Curve(
-            lines, "time since the start", f"largest change / {self.unit or 'data units'}",
-            "Distance between the rollout and the one with half the step.", y_scale="log",
-        )  # fmt: skip
+            lines,
+            "time since the start",
+            f"largest change / {self.unit or 'data units'}",
+            "Distance between the rollout and the one with half the step.",
+            y_scale="log",
+        )
         return Finding.of(
             [metric],
-            f"With half the step the position of {names[worst]} changes most, by {float(change.max()):.3g} "
+            f"With half the step the position of {names[worst]} changes most, by "
+            f"{float(change.max()):.3g} "
             f"{self.unit} over {self.horizon} steps.",
             {"Effect of halving the step": curve},
             ("Take a smaller step or a scheme of higher order (Yoshida4), and train with it.",),

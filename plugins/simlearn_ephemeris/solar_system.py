@@ -10,16 +10,27 @@ from torch import Tensor
 import simlearn
 
 BODIES = (
-    "sun", "mercury", "venus", "earth-moon-barycenter", "mars", "jupiter", "saturn", "uranus", "neptune",
-)  # fmt: skip
+    "sun",
+    "mercury",
+    "venus",
+    "earth-moon-barycenter",
+    "mars",
+    "jupiter",
+    "saturn",
+    "uranus",
+    "neptune",
+)
 
 
 class SolarSystem(simlearn.DatasetGenerator):
-    """Barycentric positions and velocities of Sun and planets: x = (q, v) in AU and AU/day, one row a body.
+    """Barycentric positions and velocities of Sun and planets.
 
-    From astropy's built-in ephemeris (ERFA: `epv00` for Sun and Earth, `plan94` for the planets), which needs no
-    download. `plan94` follows Simon et al. 1994 and is good to some 1e-5 AU for the inner and 1e-3 AU for the outer
-    planets between 1000 and 3000. Trajectory i begins where trajectory i − 1 ends; the seed changes nothing.
+    X = (q, v) in AU and AU/day, one row a body.
+
+    From astropy's built-in ephemeris (ERFA: `epv00` for Sun and Earth, `plan94` for the planets),
+    which needs no download. `plan94` follows Simon et al. 1994 and is good to some 1e-5 AU for the
+    inner and 1e-3 AU for the outer planets between 1000 and 3000. Trajectory i begins where
+    trajectory i − 1 ends; the seed changes nothing.
 
     Args:
         start: Date of the first sample, TDB, as in 1980-01-01. Good values: 1000 to 2990.
@@ -47,7 +58,8 @@ class SolarSystem(simlearn.DatasetGenerator):
             from astropy.utils import iers
         except ImportError as error:
             raise simlearn.EnvironmentFault(
-                "SolarSystem needs astropy, which is not installed. Run: pip install 'simlearn[ephemeris]'"
+                "SolarSystem needs astropy, which is not installed. Run: pip install "
+                "'simlearn[ephemeris]'"
             ) from error
         iers.conf.auto_download = False
         try:

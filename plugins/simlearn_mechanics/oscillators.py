@@ -59,7 +59,8 @@ class MassSpring(simlearn.System):
     Args:
         mass: m, in mass units. Good values: 0.1 to 10.
         stiffness: k, in force per length. Good values: 0.1 to 10.
-        amplitude: Largest amplitude, in length; the smallest is a fifth of it. Good values: 0.1 to 2.
+        amplitude: Largest amplitude, in length; the smallest is a fifth of it. Good values: 0.1 to
+            2.
     """
 
     def __init__(self, mass: float = 1.0, stiffness: float = 1.0, amplitude: float = 1.0):
@@ -118,13 +119,16 @@ class PendulumLaw(simlearn.SplitField):
 
 
 class Pendulum(simlearn.System):
-    """A plane pendulum released at rest or in motion, never over the top; x = (angle, angular momentum).
+    """A plane pendulum released at rest or in motion, never over the top.
+
+    X = (angle, angular momentum).
 
     Args:
         mass: m, in mass units. Good values: 0.1 to 10.
         length: l, in length units. Good values: 0.1 to 10.
         gravity: g, in length/time². Good values: 0.1 to 10.
-        amplitude: Largest angle reached, in radians; the smallest is a fifth of it. Good values: 0.5 to 2.8.
+        amplitude: Largest angle reached, in radians; the smallest is a fifth of it. Good values:
+            0.5 to 2.8.
     """
 
     def __init__(

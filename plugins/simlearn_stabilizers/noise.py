@@ -11,23 +11,27 @@ from simlearn import ConfigError
 
 
 class NoiseInjection(simlearn.Stabilizer):
-    """Adds Gaussian noise to the state each window starts from: z = x + scale · size · ξ, ξ ~ N(0, 1).
+    """Adds Gaussian noise to the state each window starts from.
 
-    The size is the root mean square of each column of the training data, so that ``scale`` is a share.
-    With ``target: clean`` the simulator learns to come back to the data, whose later states stay as they are: in
-    directions without data it then contracts (for linear dynamics with second moment C it learns
-    M C (C + s²)⁻¹ instead of M). With ``target: shifted`` the whole window is moved by the same noise, and those
-    directions are left neutral.
+    Z = x + scale · size · ξ, ξ ~ N(0, 1).
+
+    The size is the root mean square of each column of the training data, so that ``scale`` is a
+    share. With ``target: clean`` the simulator learns to come back to the data, whose later states
+    stay as they are: in directions without data it then contracts (for linear dynamics with second
+    moment C it learns M C (C + s²)⁻¹ instead of M). With ``target: shifted`` the whole window is
+    moved by the same noise, and those directions are left neutral.
 
     Args:
-        scale: Standard deviation of the noise as a share of each column's size. Good values: 0.001 to 0.05.
+        scale: Standard deviation of the noise as a share of each column's size. Good values: 0.001
+            to 0.05.
         target: Whether later states stay (clean) or move along (shifted).
     """
 
     def __init__(self, scale: float = 0.01, target: Literal["clean", "shifted"] = "clean"):
         if scale < 0 or target not in ("clean", "shifted"):
             raise ConfigError(
-                f"NoiseInjection needs scale >= 0 and target clean or shifted, got {scale} and {target!r}."
+                f"NoiseInjection needs scale >= 0 and target clean or shifted, got {scale} and "
+                f"{target!r}."
             )
         self.scale, self.target = scale, target
 
@@ -36,7 +40,8 @@ class NoiseInjection(simlearn.Stabilizer):
         """What it does, in a sentence."""
         if self.target == "clean":
             return (
-                f"Shrinks the response to weak directions of the data: by s²/(λ + s²) where a direction has energy λ "
+                "Shrinks the response to weak directions of the data: by s²/(λ + s²) where a "
+                "direction has energy λ "
                 f"and s is {self.scale:g} of the column's size; contracts where there are no data."
             )
         return "Leaves directions without data neutral: errors there neither grow nor shrink."

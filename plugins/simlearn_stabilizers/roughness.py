@@ -10,12 +10,16 @@ from simlearn.dynamics import Multilinear
 
 
 class Roughness(simlearn.Stabilizer):
-    """Penalises unevenness of a learned law: weight · |D₂ w|² / max|w₀|², w the coefficients, w₀ the closed form's.
+    """Penalises unevenness of a learned law.
 
-    Where no data reach, the loss says nothing of a coefficient; this says that it lies between its neighbours.
+    Weight · |D₂ w|² / max|w₀|², w the coefficients, w₀ the closed form's.
+
+    Where no data reach, the loss says nothing of a coefficient; this says that it lies between its
+    neighbours.
 
     Args:
-        weight: Weight of the penalty against the loss. Good values: 1e-10 to 1e-7 beside a scaled rollout loss.
+        weight: Weight of the penalty against the loss. Good values: 1e-10 to 1e-7 beside a scaled
+            rollout loss.
     """
 
     def __init__(self, weight: float = 1e-9):
@@ -26,7 +30,9 @@ class Roughness(simlearn.Stabilizer):
     @property
     def bias(self) -> str:
         """What it does, in a sentence."""
-        return "Bends the learned law towards one whose coefficients lie on a straight line in log distance."
+        return (
+            "Bends the law towards one whose coefficients lie on a straight line in log distance."
+        )
 
     def penalty(
         self, simulator: simlearn.Simulator, window: simlearn.Trajectory

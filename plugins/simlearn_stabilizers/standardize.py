@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import simlearn
 import torch
+
+import simlearn
 from simlearn import ConfigError
 from simlearn.dynamics import Standardizable
 
 
 class Standardize(simlearn.Stabilizer):
-    """Lets a plain network see every column in units of its spread and answer in units of its slope.
+    """A plain network sees columns in units of their spread, and answers in units of their slope.
 
-    For dynamics without physics in them (MLPField, Flattened). Scaling q and p apart would break a symplectic
-    form, so energies refuse it. A column that is constant in the data keeps the unit 1: nothing is divided by zero.
+    For dynamics without physics in them (MLPField, Flattened). Scaling q and p apart would break a
+    symplectic form, so energies refuse it. A column that is constant in the data keeps the unit 1:
+    nothing is divided by zero.
     """
 
-    bias = "None on what can be learned; what is learned first follows the spread of the columns, not their units."
+    bias = "None on what can be learned: only its order follows the spread of columns, not units."
 
     def prepare(
         self, simulator: simlearn.Simulator, training: Sequence[simlearn.Trajectory]
@@ -30,7 +32,8 @@ class Standardize(simlearn.Stabilizer):
         dynamics = simulator.dynamics
         if not isinstance(dynamics, Standardizable):
             raise ConfigError(
-                f"Standardize needs dynamics such as MLPField or Flattened, got {type(dynamics).__name__}. "
+                "Standardize needs dynamics such as MLPField or Flattened, got "
+                f"{type(dynamics).__name__}. "
                 "Leave it out of `stabilizers`."
             )
         slopes = [one.x.diff(dim=0) / one.t.diff(dim=0).reshape(-1, 1, 1) for one in training]

@@ -23,7 +23,7 @@ COMMANDS = {
     "check": ("check", "the gate: judge a trained simulator and write the report"),
 }
 
-USAGE = """simlearn: learn simulators of physical and networked systems from data, and prove that they stay stable.
+USAGE = """simlearn: learn simulators of physical and networked systems, and prove them stable.
 
 usage: simlearn COMMAND [options]
 

@@ -18,9 +18,10 @@ from simlearn.stability import gate
 from simlearn.stability.check import Check, Evidence
 
 SCHEMA = 1
-DESCRIPTION = """Judge a trained simulator and write report.json, junit.xml, summary.md and report.html.
+DESCRIPTION = """Judge a trained simulator; write report.json, junit.xml, summary.md, report.html.
 
-Exit code 0: every check of severity error passed. 1: the gate failed. Anything else: it could not be judged."""
+Exit code 0: every check of severity error passed. 1: the gate failed. Anything else: it could not
+be judged."""
 
 
 def run(command: str, argv: list[str], options: Options) -> int:
@@ -87,7 +88,8 @@ def read_gate(path: Path, suite: str | None, known: Catalog) -> tuple[str, list[
     body = load_yaml(path)
     if body.get("schema") != SCHEMA:
         raise ConfigError(
-            f"{path} has schema {body.get('schema')!r}; this simlearn reads gate files of schema {SCHEMA}."
+            f"{path} has schema {body.get('schema')!r}; this simlearn reads gate files of schema "
+            f"{SCHEMA}."
         )
     suites = body.get("suites")
     if not isinstance(suites, dict) or not suites:
@@ -112,13 +114,15 @@ def _case(entry: Any, path: Path, known: Catalog) -> gate.Case:
         entry = {"class_path": entry}
     if not isinstance(entry, dict) or "class_path" not in entry:
         raise ConfigError(
-            f"{path}: a check is written as {{class_path: NAME, init_args: {{...}}}}, got {entry!r}."
+            f"{path}: a check is written as {{class_path: NAME, init_args: {{...}}}}, got "
+            f"{entry!r}."
         )
     extra = set(entry) - {"class_path", "init_args", "severity", "optional"}
     severity, optional = entry.get("severity", "error"), entry.get("optional", False)
     if extra or severity not in ("error", "warning") or not isinstance(optional, bool):
         raise ConfigError(
-            f"{path}: {entry['class_path']} takes class_path, init_args, severity (error | warning) and "
+            f"{path}: {entry['class_path']} takes class_path, init_args, severity (error | "
+            "warning) and "
             f"optional (true | false); got {entry!r}."
         )
     reader = parser("check", "", known, [path])

@@ -1,4 +1,7 @@
-"""``simlearn fit | validate | test | predict``: LightningCLI, with runs, the closed door and archives."""
+"""``simlearn fit | validate | test | predict``.
+
+LightningCLI, with runs, the closed door and archives.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,10 @@ from simlearn.component import ConfigError
 
 RUNS = Path("runs")
 OWN = """simlearn's own options:
-  --run NAME           name of the run folder runs/NAME; the config's name by default, never overwritten
-  --resume [last|PATH] continue a training from its last checkpoint, or from a checkpoint file
-  --seeds R            train R sister models, seeds 0 to R - 1, in runs NAME-seed0 ...
+  --run NAME           name of the run folder runs/NAME; the config's name by default, never
+  overwritten --resume [last|PATH] continue a training from its last checkpoint, or from a
+  checkpoint file --seeds R            train R sister models, seeds 0 to R - 1, in runs NAME-seed0
+  ...
 """
 
 
@@ -94,10 +98,10 @@ def _once(
     checkpoint = _checkpoint(own, name)
     folder = RUNS / name if checkpoint or not fitting else _fresh(name)
 
-    class FitParser(OneMessage, LightningArgumentParser):  # type: ignore[misc]
+    class FitParser(OneMessage, LightningArgumentParser):
         """LightningCLI's parser with our errors."""
 
-    class FitCLI(LightningCLI):  # type: ignore[misc]
+    class FitCLI(LightningCLI):
         """LightningCLI that leaves an archive behind."""
 
         def after_fit(self) -> None:

@@ -1,4 +1,7 @@
-"""jsonargparse, restrained: nothing outside the allowed modules is imported, and errors are one message."""
+"""jsonargparse, restrained.
+
+Nothing outside the allowed modules is imported, and errors are one message.
+"""
 
 from __future__ import annotations
 
@@ -98,7 +101,10 @@ def load_yaml(path: Path) -> dict[str, Any]:
 
 
 class OneMessage:
-    """Mixin for a jsonargparse parser: errors become one `ConfigError` instead of pages of usage."""
+    """Mixin for a jsonargparse parser.
+
+    Errors become one `ConfigError` instead of pages of usage.
+    """
 
     known: Catalog
     files: Sequence[Path] = ()
@@ -108,7 +114,7 @@ class OneMessage:
         raise ConfigError(explained(message, type(self).known, type(self).files)) from ex
 
 
-class Parser(OneMessage, jsonargparse.ArgumentParser):  # type: ignore[misc]
+class Parser(OneMessage, jsonargparse.ArgumentParser):
     """The parser of simlearn's own commands."""
 
 
@@ -135,7 +141,8 @@ def explained(message: str, known: Catalog, files: Sequence[Path] = ()) -> str:
     owner = re.search(r"class_path '([^']+)'", message)
     if denied:
         text = (
-            f"{denied[1]} was refused and not imported: it belongs to no installed plugin. Its package can be "
+            f"{denied[1]} was refused and not imported: it belongs to no installed plugin. Its "
+            "package can be "
             f"allowed with --allow-import {denied[1].split('.')[0]}, if you trust it."
         )
         return _at(key, denied[1], files) + text

@@ -17,7 +17,8 @@ from simlearn.dynamics.base import Dynamics, Map
 from simlearn.randomness import generator
 from simlearn.state import Topology, Trajectory
 
-SHARD = 64  # trajectories integrated as one stack; fixed, because the step sizes and so the bytes depend on it
+# trajectories integrated as one stack; fixed, because the step sizes and so the bytes depend on it
+SHARD = 64
 TOLERANCE = 1e-10
 REFERENCE_TOLERANCE = 1e-13
 
@@ -41,7 +42,10 @@ class DatasetGenerator(Component):
 
     @optional
     def accuracy(self, times: Tensor, seed: int) -> float | None:
-        """Measured error of the data against a tighter reference, in the unit of the state; None if unknown."""
+        """Measured error of the data against a tighter reference, in the unit of the state.
+
+        None if unknown.
+        """
         return None
 
     @optional
@@ -54,8 +58,8 @@ class System(DatasetGenerator):
     """Known physics: a truth and random starts. `draw` integrates it in float64 and is final.
 
     Attributes:
-        stack: Integrate up to 64 trajectories as one system (40 times faster). False where rows differ in
-            difficulty, as in close encounters.
+        stack: Integrate up to 64 trajectories as one system (40 times faster). False where rows
+            differ in difficulty, as in close encounters.
     """
 
     stack: ClassVar[bool] = True
@@ -145,7 +149,8 @@ def _integrate(
         if solver.status == "failed" or not np.isfinite(solver.y).all():
             raise NumericalError(
                 f"{type(truth).__name__} could not be integrated beyond t = {solver.t:.6g}: "
-                f"{message or 'the state is not finite'}. Take a shorter time span or other parameters."
+                f"{message or 'the state is not finite'}. Take a shorter time span or other "
+                "parameters."
             )
         until = int(np.searchsorted(wanted, solver.t, side="right"))
         if until > done:

@@ -25,7 +25,8 @@ class TrajectoryData(pl.LightningDataModule):
         steps: States of each drawn trajectory.
         dt: Time between two states, in the generator's unit.
         seed: Seed of the draw and of the order of the windows.
-        held_out: Share of the trajectories kept aside for validation (at least one, if it is not zero).
+        held_out: Share of the trajectories kept aside for validation (at least one, if it is not
+            zero).
         batch_size: Windows in a batch; all of them where it is not given.
         stride: States between the starts of two windows; by default windows lie end to end.
     """

@@ -1,4 +1,7 @@
-"""The dataset file: HDF5, schema 1 (docs/dataset-format.md). Complete or absent, checked by digest when read."""
+"""The dataset file: HDF5, schema 1 (docs/dataset-format.md).
+
+Complete or absent, checked by digest when read.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,8 @@ class Dataset:
     Attributes:
         trajectories: In the order of the file.
         provenance: Generator, arguments, seed, versions, measured error.
-        digest: SHA-256 over the digests of all parts: two files with the same digest hold the same data.
+        digest: SHA-256 over the digests of all parts: two files with the same digest hold the same
+            data.
     """
 
     trajectories: tuple[Trajectory, ...]
@@ -47,8 +51,8 @@ def read(path: Path | str) -> Dataset:
     """Read a dataset and verify it.
 
     Raises:
-        DataError: The file is missing, truncated, incomplete, of another format or schema, links to other files,
-            or a part of it does not have the digest that was written.
+        DataError: The file is missing, truncated, incomplete, of another format or schema, links
+            to other files, or a part of it does not have the digest that was written.
     """
     path = Path(path)
     if not path.is_file():
@@ -91,13 +95,17 @@ def _verified(file: h5py.File, path: Path) -> dict[str, str]:
     for name, dataset in present.items():
         if digest(dataset) != manifest[name]:
             raise DataError(
-                f"{path}: {name} does not have the digest it was written with. The file was changed."
+                f"{path}: {name} does not have the digest it was written with. The file was "
+                "changed."
             )
     return manifest
 
 
 def _refuse_foreign_storage(file: h5py.File, path: Path) -> None:
-    """Nothing outside the file is read, and nothing larger than the file claims to be is allocated."""
+    """Nothing outside the file is read.
+
+    And nothing larger than the file claims to be is allocated.
+    """
 
     def look(group: h5py.Group) -> None:
         for name in group:

@@ -18,7 +18,10 @@ VARYING = ("edge_attr", "node_attr", "system_attr")
 
 @dataclass(frozen=True)
 class _Group:
-    """Trajectories on one graph, stacked along time; ``starts`` are rows of the stack where windows begin."""
+    """Trajectories on one graph, stacked along time.
+
+    ``starts`` are rows of the stack where windows begin.
+    """
 
     base: Topology
     stacked: dict[str, Tensor]
@@ -30,9 +33,10 @@ class _Group:
 class Windows:
     """Batches of windows as one disjoint union each: states ``[length, batch · rows, dim]``.
 
-    All data stay resident on one device; a batch is one gather a field. Windows of different graphs never share
-    a batch, so that every batch of a size on a graph gets the same `Topology` object with its caches. The order
-    of an epoch follows from (seed, epoch), and each rank takes every world-th window of it.
+    All data stay resident on one device; a batch is one gather a field. Windows of different
+    graphs never share a batch, so that every batch of a size on a graph gets the same `Topology`
+    object with its caches. The order of an epoch follows from (seed, epoch), and each rank takes
+    every world-th window of it.
 
     Args:
         trajectories: Where the windows are cut from.
@@ -61,7 +65,8 @@ class Windows:
     ):
         if length < 1 or stride < 1 or (batch_size is not None and batch_size < 1):
             raise DataError(
-                f"A window needs length, stride and batch_size of at least 1, got {length}, {stride}, {batch_size}."
+                f"A window needs length, stride and batch_size of at least 1, got {length}, "
+                f"{stride}, {batch_size}."
             )
         self.length, self.seed, self.shuffle, self.rank, self.world = (
             length,

@@ -1,4 +1,7 @@
-"""Writing the dataset file: appended trajectory by trajectory, under its final name only when complete."""
+"""Writing the dataset file.
+
+Appended trajectory by trajectory, under its final name only when complete.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ from simlearn.state import Topology, Trajectory
 
 
 class _Ragged:
-    """Arrays of one rank and varying lengths: values end to end, offsets as in CSR, and their shapes."""
+    """Arrays of one rank and varying lengths.
+
+    Values end to end, offsets as in CSR, and their shapes.
+    """
 
     def __init__(self, parent: h5py.Group, name: str):
         self.group = parent.create_group(name)
@@ -71,7 +77,9 @@ class _Ragged:
 
 
 class Writer:
-    """Writes trajectories one after another into ``path``; nothing is there under that name until `finish`.
+    """Writes trajectories one after another into ``path``.
+
+    Nothing is there under that name until `finish`.
 
     Raises:
         DataError: The file exists already.
@@ -122,7 +130,10 @@ class Writer:
         return self.known[id(topology)][0]
 
     def finish(self, provenance: Mapping[str, Any]) -> str:
-        """Write offsets, digests and provenance, flush to disk, rename; returns the digest of the data."""
+        """Write offsets, digests and provenance, flush to disk, rename.
+
+        Returns the digest of the data.
+        """
         for ragged in (*self.moving.values(), *self.still.values(), self.edges):
             ragged.finish()
         text = h5py.string_dtype()

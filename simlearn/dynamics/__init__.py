@@ -9,8 +9,9 @@ from simlearn.dynamics.base import (
     gradient_of,
 )
 from simlearn.dynamics.energy import Energy, SeparableEnergy
-from simlearn.dynamics.graph import Newtonian, PairField, PairForce
+from simlearn.dynamics.graph import Newtonian, PairField
 from simlearn.dynamics.linear import Estimate, Multilinear
+from simlearn.dynamics.pairforce import PairForce
 from simlearn.dynamics.neural import Flattened, HenonMap, MLPField, ResidualMap, Standardizable
 
 __all__ = [

@@ -53,7 +53,10 @@ class Map(Dynamics):
 
 
 def gradient_of(energy: Any, x: Tensor) -> Tensor:
-    """dE/dx of a scalar per system by automatic differentiation, also under no-grad and inference mode."""
+    """dE/dx of a scalar per system by automatic differentiation.
+
+    Also under no-grad and inference mode.
+    """
     gradient: Tensor = torch.func.grad(lambda state: energy(state).sum())(x)
     return gradient
 
@@ -67,7 +70,10 @@ class HamiltonianField(VectorField):
 
     @optional
     def gradient(self, x: Tensor, topology: Topology) -> Tensor:
-        """dH/dx, ``[rows, dim]``. Automatic by default; override where it is known in closed form."""
+        """dH/dx, ``[rows, dim]``.
+
+        Automatic by default; override where it is known in closed form.
+        """
         return gradient_of(lambda state: self.energy(state, topology), x)
 
     @optional
@@ -75,7 +81,7 @@ class HamiltonianField(VectorField):
         """Weight of each row in the symplectic form, ``[rows]``."""
         return torch.ones(topology.rows, dtype=torch.float64)
 
-    @final
+    @final  # type: ignore[misc]  # nn.Module declares forward as an attribute
     def forward(self, t: Time, x: Tensor, topology: Topology) -> Tensor:
         """J ∇H."""
         dq, dp = self.gradient(x, topology).chunk(2, dim=-1)
@@ -83,10 +89,12 @@ class HamiltonianField(VectorField):
 
 
 class SplitField(VectorField):
-    """A separable system, dq/dt = drift(p), dp/dt = kick(t, q): what leapfrog and its relatives need.
+    """A separable system, dq/dt = drift(p), dp/dt = kick(t, q).
 
-    The state is (q, p), or (q, v) where only velocities are measured. Forces that depend on velocity make a
-    `VectorField` instead.
+    What leapfrog and its relatives need.
+
+    The state is (q, p), or (q, v) where only velocities are measured. Forces that depend on
+    velocity make a `VectorField` instead.
 
     Attributes:
         autonomous: False where the force depends on time; energy is then not conserved.
@@ -108,10 +116,13 @@ class SplitField(VectorField):
 
     @optional
     def form(self, topology: Topology) -> Tensor:
-        """Weight of each row in the symplectic form, ``[rows]``: ones for (q, p), the mass for (q, v)."""
+        """Weight of each row in the symplectic form, ``[rows]``.
+
+        Ones for (q, p), the mass for (q, v).
+        """
         return torch.ones(topology.rows, dtype=torch.float64)
 
-    @final
+    @final  # type: ignore[misc]  # nn.Module declares forward as an attribute
     def forward(self, t: Time, x: Tensor, topology: Topology) -> Tensor:
         """(drift, kick)."""
         q, p = x.chunk(2, dim=-1)

@@ -22,7 +22,9 @@ def even(dim: int) -> None:
 
 
 class Energy(HamiltonianField):
-    """A Hamiltonian neural network: H(q, p) = MLP(q, p), dx/dt = J ∇H (Greydanus et al. 2019, eq. 2).
+    """A Hamiltonian neural network.
+
+    H(q, p) = MLP(q, p), dx/dt = J ∇H (Greydanus et al. 2019, eq. 2).
 
     Args:
         dim: Columns of the state, positions and momenta together.
@@ -55,7 +57,9 @@ class Energy(HamiltonianField):
 
 
 class SeparableEnergy(SplitField):
-    """H(q, p) = T(p) + V(q) with a network for each: what leapfrog can integrate (Chen et al. 2020, eq. 4).
+    """H(q, p) = T(p) + V(q) with a network for each.
+
+    What leapfrog can integrate (Chen et al. 2020, eq. 4).
 
     Args:
         dim: Columns of the state, positions and momenta together.

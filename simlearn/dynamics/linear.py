@@ -15,8 +15,9 @@ from simlearn.state import Topology
 class Multilinear(Protocol):
     """Dynamics whose derivative is linear in each of its blocks of coefficients, given the others.
 
-    With blocks a and b, the fitted columns of dx/dt are Σ_kl a_k b_l ``columns[..., k, l]``: every product of
-    coefficients has one column, so that one Gram matrix serves all turns of an alternating fit.
+    With blocks a and b, the fitted columns of dx/dt are Σ_kl a_k b_l ``columns[..., k, l]``: every
+    product of coefficients has one column, so that one Gram matrix serves all turns of an
+    alternating fit.
     """
 
     def blocks(self) -> Mapping[str, int]:
@@ -28,7 +29,10 @@ class Multilinear(Protocol):
         ...
 
     def fitted(self, derivative: Tensor) -> Tensor:
-        """The components of dx/dt that the columns explain: ``[..., dim]`` to ``[..., components]``."""
+        """The components of dx/dt that the columns explain.
+
+        ``[..., dim]`` to ``[..., components]``.
+        """
         ...
 
     def gauge(self, coefficients: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -77,7 +81,10 @@ class Estimate:
 
     @property
     def determined(self) -> bool:
-        """Whether the data say anything: a relative error of at most one half, and a possible sign."""
+        """Whether the data say anything.
+
+        A relative error of at most one half, and a possible sign.
+        """
         return self.relative_error <= 0.5 and (self.value > 0 or not self.positive)
 
     def to_json(self) -> dict[str, Any]:

@@ -15,25 +15,31 @@ from simlearn.state import Topology
 
 
 class TanhNet(nn.Module):
-    """A tanh network ``[rows, sizes[0]]`` to ``[rows, sizes[-1]]`` with a hand-written gradient for scalar outputs."""
+    """A tanh network ``[rows, sizes[0]]`` to ``[rows, sizes[-1]]`` with its own gradient."""
 
     def __init__(self, sizes: Sequence[int]):
         super().__init__()
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
 
+    def _linear(self) -> list[nn.Linear]:
+        return list(self.layers)  # type: ignore[arg-type]
+
     def forward(self, x: Tensor) -> Tensor:
         """The output of the network."""
-        *hidden, last = self.layers
+        *hidden, last = self._linear()
         for layer in hidden:
             x = torch.tanh(layer(x))
         return last(x)
 
     def gradient(self, x: Tensor) -> Tensor:
-        """D output / dx ``[rows, sizes[0]]`` of a scalar network: one forward and one backward product a layer.
+        """D output / dx ``[rows, sizes[0]]`` of a scalar network.
 
-        No autograd graph is needed, so it runs under inference mode and costs half of `torch.func.grad`.
+        One forward and one backward product a layer.
+
+        No autograd graph is needed, so it runs under inference mode and costs half of
+        `torch.func.grad`.
         """
-        *hidden, last = self.layers
+        *hidden, last = self._linear()
         slopes = []
         for layer in hidden:
             x = torch.tanh(layer(x))
@@ -61,15 +67,22 @@ class Standardizable(Protocol):
 
 
 class MLPField(VectorField):
-    """A plain neural ODE: dx/dt = MLP((x − centre) / spread) · rate, the same network for every row.
+    """A plain neural ODE: dx/dt = MLP((x − centre) / spread) · rate.
 
-    Centre and spread of the state and size of the slope are 0 and 1 until `standardize` sets them by column.
+    The same network for every row.
+
+    Centre and spread of the state and size of the slope are 0 and 1 until `standardize` sets them
+    by column.
 
     Args:
         dim: Columns of the state.
         width: Neurons in each hidden layer.
         depth: Hidden layers.
     """
+
+    centre: Tensor
+    spread: Tensor
+    rate: Tensor
 
     def __init__(self, dim: int, width: int = 64, depth: int = 2):
         super().__init__()
@@ -100,7 +113,9 @@ class MLPField(VectorField):
 
 
 class Flattened(VectorField):
-    """A baseline that looks at all rows of a system at once: the field of one row of ``rows · dim`` columns.
+    """A baseline that looks at all rows of a system at once.
+
+    The field of one row of ``rows · dim`` columns.
 
     It knows nothing of bodies or graphs: rows permuted is another input to it.
 
@@ -116,7 +131,8 @@ class Flattened(VectorField):
         positive(rows=rows)
         if field.dim is None or field.dim % rows:
             raise ConfigError(
-                f"Flattened over {rows} rows needs a field whose dim is a multiple of {rows}, got {field.dim}."
+                f"Flattened over {rows} rows needs a field whose dim is a multiple of {rows}, got "
+                f"{field.dim}."
             )
         self.field, self.rows = field, rows
         self.dim = field.dim // rows
@@ -173,7 +189,8 @@ class ResidualMap(Map):
 class HenonMap(Map):
     """The Hénon map as a shear and a rotation of the plane: q' = p + 1 − a q², p' = b q.
 
-    For |b| = 1 it preserves area, so it is the simplest nonlinear symplectic map (Hénon 1976, eq. 4).
+    For |b| = 1 it preserves area, so it is the simplest nonlinear symplectic map (Hénon 1976, eq.
+    4).
 
     Args:
         a: Strength of the quadratic term. Good values: 0.1 to 1.4.

@@ -27,7 +27,7 @@ class Integrator(Component):
     order: ClassVar[int]
     symplectic: ClassVar[bool] = False
     reversible: ClassVar[bool] = False
-    needs: ClassVar[type[VectorField]] = VectorField
+    needs: ClassVar[type] = VectorField
 
     @optional
     def start(self, field: Any, t: Time, x: Tensor, topology: Topology) -> Carry:
@@ -53,6 +53,6 @@ class Integrator(Component):
 class SplitIntegrator(Integrator):
     """A scheme that alternates drift and kick, and carries the last force from step to step."""
 
-    needs: ClassVar[type[VectorField]] = SplitField
+    needs: ClassVar[type] = SplitField
     symplectic: ClassVar[bool] = True
     reversible: ClassVar[bool] = True

@@ -14,11 +14,14 @@ from simlearn.state import Topology
 
 
 class ImplicitMidpoint(Integrator):
-    """The implicit midpoint rule, order 2, symplectic for every Hamiltonian: x' = x + dt f((x + x')/2).
+    """The implicit midpoint rule, order 2, symplectic for every Hamiltonian.
 
-    Solved by fixed-point iteration. Each system stops when its own update is below ``tolerance`` relative to its
-    state and is frozen from then on, so that a batch gives the same answer as its parts. A system that has not
-    converged after ``max_iter`` becomes NaN, which a rollout reports as diverged: take a smaller step.
+    X' = x + dt f((x + x')/2).
+
+    Solved by fixed-point iteration. Each system stops when its own update is below ``tolerance``
+    relative to its state and is frozen from then on, so that a batch gives the same answer as its
+    parts. A system that has not converged after ``max_iter`` becomes NaN, which a rollout reports
+    as diverged: take a smaller step.
 
     Args:
         tolerance: Largest relative update at which a system counts as solved.
@@ -32,7 +35,8 @@ class ImplicitMidpoint(Integrator):
     def __init__(self, tolerance: float = 1e-13, max_iter: int = 60):
         if tolerance <= 0 or max_iter < 1:
             raise ConfigError(
-                f"ImplicitMidpoint needs a positive tolerance and max_iter, got {tolerance} and {max_iter}."
+                f"ImplicitMidpoint needs a positive tolerance and max_iter, got {tolerance} and "
+                f"{max_iter}."
             )
         self.tolerance, self.max_iter = tolerance, max_iter
 

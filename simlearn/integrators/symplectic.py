@@ -28,7 +28,10 @@ class SymplecticEuler(SplitIntegrator):
 
 
 class Leapfrog(SplitIntegrator):
-    """Störmer-Verlet (kick, drift, kick), order 2, symplectic and reversible (Hairer, Lubich, Wanner 2006, I.1.17)."""
+    """Störmer-Verlet (kick, drift, kick), order 2, symplectic and reversible.
+
+    Hairer, Lubich and Wanner 2006, eq. I.1.17. Each step needs one new force.
+    """
 
     order: ClassVar[int] = 2
 
@@ -40,12 +43,16 @@ class Leapfrog(SplitIntegrator):
         self, field: Any, t: Time, x: Tensor, dt: Time, topology: Topology, carry: Carry
     ) -> tuple[Tensor, Carry]:
         """One step."""
-        q, p, force = _leap(field, t, *x.chunk(2, dim=-1), carry[0], dt, topology)
+        q, p = x.chunk(2, dim=-1)
+        q, p, force = _leap(field, t, q, p, carry[0], dt, topology)
         return torch.cat([q, p], dim=-1), (force,)
 
 
 class Yoshida4(SplitIntegrator):
-    """Three leapfrog steps of lengths (w₁, w₀, w₁)·dt, order 4 (Yoshida 1990, eq. 2.11), symplectic and reversible."""
+    """Three leapfrog steps of lengths (w₁, w₀, w₁)·dt, order 4 (Yoshida 1990, eq. 2.11).
+
+    Symplectic and reversible.
+    """
 
     order: ClassVar[int] = 4
 

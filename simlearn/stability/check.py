@@ -185,7 +185,8 @@ class Evidence:
         """
         if number >= len(self.held_out):
             raise DataError(
-                f"The check needs held-out trajectory {number}, the evidence has {len(self.held_out)}. "
+                f"The check needs held-out trajectory {number}, the evidence has "
+                f"{len(self.held_out)}. "
                 "Give --data a file with more trajectories."
             )
         return self.held_out[number]
@@ -200,7 +201,8 @@ class Evidence:
         have, want = float(truth.t[-1].max() - truth.t[0].min()), steps * dt
         if want > have * (1 + 1e-9):
             raise DataError(
-                f"The horizon of {steps} steps is {want:g} long, the held-out trajectory {number} covers {have:g}. "
+                f"The horizon of {steps} steps is {want:g} long, the held-out trajectory {number} "
+                f"covers {have:g}. "
                 "Shorten the horizon in the gate, or generate longer evidence."
             )
         return truth
@@ -215,9 +217,10 @@ class Evidence:
     ) -> dict[str, Trajectory]:
         """Rollouts from a held-out start: the judged one under "", each reference under its name.
 
-        Every rollout is done once and kept for the next check. Long ones run in several processes. A reference
-        with another step covers the same time. A rollout stops once a component is ``factor`` times as large as any
-        in the evidence: it is lost then, whatever else is asked of it.
+        Every rollout is done once and kept for the next check. Long ones run in several processes.
+        A reference with another step covers the same time. A rollout stops once a component is
+        ``factor`` times as large as any in the evidence: it is lost then, whatever else is asked
+        of it.
         """
         bound = factor * self.box()
         wanted = {"": simulator, **self.references}
@@ -262,7 +265,10 @@ def _roll_all(jobs: Sequence[Job], processes: int) -> list[Trajectory]:
 def energy_of(
     simulator: Simulator, evidence: Evidence, states: torch.Tensor, topology: Topology
 ) -> torch.Tensor | None:
-    """Energy along a rollout ``[steps, systems]``: the truth's where it is known, else the simulator's own."""
+    """Energy along a rollout ``[steps, systems]``.
+
+    The truth's where it is known, else the simulator's own.
+    """
     for source in (evidence.truth, simulator.dynamics):
         energy = getattr(source, "energy", None)
         if energy is not None:

@@ -45,7 +45,8 @@ def check(
 ) -> Report:
     """Judge a simulator.
 
-    All judged numbers are computed in float64 on one thread, so that a verdict is the same every time.
+    All judged numbers are computed in float64 on one thread, so that a verdict is the same every
+    time.
 
     Args:
         simulator: What is judged; it is copied, not changed.
@@ -105,7 +106,9 @@ def _one_thread() -> Iterator[None]:
 
 
 def write(report: Report, folder: Path | str) -> dict[str, Path]:
-    """Write report.json, junit.xml, summary.md and report.html into a folder; each whole or not at all.
+    """Write report.json, junit.xml, summary.md and report.html into a folder.
+
+    Each whole or not at all.
 
     Raises:
         EnvironmentFault: The folder cannot be written.

@@ -1,4 +1,7 @@
-"""Pictures and the HTML page of a report. One file, readable offline; every name in it is escaped."""
+"""Pictures and the HTML page of a report.
+
+One file, readable offline; every name in it is escaped.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Okabe and Ito (2008): colours that people with any colour vision can tell apart.
-COLOURS = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#000000", "#8C6D31",
-)  # fmt: skip
+COLOURS = [
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"),
+    *("#56B4E9", "#7F3C8D", "#000000", "#8C6D31"),
+]
 STYLES = {"judged": "-", "truth": ":", "reference": "--"}
 POINTS = 1500
 TABLE_ROWS = 24

@@ -51,7 +51,8 @@ def fit(
         trainer: Arguments of Lightning's Trainer; ``max_epochs`` is 100 where it is not given.
 
     Returns:
-        The trained simulator. Its ``provenance`` holds what an archive keeps: data, ranges, estimates.
+        The trained simulator. Its ``provenance`` holds what an archive keeps: data, ranges,
+        estimates.
     """
     if isinstance(data, Dataset):
         data = TrajectoryData.of(data.trajectories, batch_size=batch_size, seed=seed)
@@ -129,7 +130,9 @@ def ranges(training: Sequence[Trajectory]) -> dict[str, Any]:
 
 
 class Progress(pl.Callback):
-    """One line that says where training stands: epoch, loss, time left. Plain lines where no terminal listens.
+    """One line that says where training stands: epoch, loss, time left.
+
+    Plain lines where no terminal listens.
 
     Args:
         every_seconds: Seconds between two lines where the output is no terminal.

@@ -1,4 +1,7 @@
-"""The one LightningModule: it holds a simulator, an objective, stabilizers and an optimizer factory."""
+"""The one LightningModule.
+
+It holds a simulator, an objective, stabilizers and an optimizer factory.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from simlearn.component import ConfigError, NumericalError
+from simlearn.dynamics.linear import Estimate
 from simlearn.randomness import generator
 from simlearn.simulator import Simulator
 from simlearn.state import Trajectory
 from simlearn.training.objective import MultiStep, Objective
 from simlearn.training.stabilizer import Stabilizer
-from simlearn.training.start import ClosedForm, Estimate
+from simlearn.training.start import ClosedForm
 
 OptimizerCallable = Callable[[Iterable[nn.Parameter]], Optimizer]
 
@@ -74,16 +78,21 @@ class SimulatorModule(pl.LightningModule):
         """Scales are a function of the data, so they are measured anew on every start."""
         if self.trainer.precision != "32-true":
             raise ConfigError(
-                f"trainer.precision is {self.trainer.precision!r}; simlearn sets the precision itself. "
+                f"trainer.precision is {self.trainer.precision!r}; simlearn sets the precision "
+                "itself. "
                 "Leave it out and give model.dtype float32 or float64."
             )
         self.objective.prepare(self._training())
 
     def on_fit_start(self) -> None:
-        """Solve the closed form and let stabilizers set their numbers, unless a training is resumed."""
+        """Solve the closed form and let stabilizers set their numbers.
+
+        Unless a training is resumed.
+        """
         if not self.trainer.optimizers and self.trainer.max_epochs != 0:
             raise ConfigError(
-                f"{type(self.simulator.dynamics).__name__} has nothing to learn; set trainer.max_epochs to 0."
+                f"{type(self.simulator.dynamics).__name__} has nothing to learn; set "
+                "trainer.max_epochs to 0."
             )
         if self.trainer.ckpt_path is not None:
             return
@@ -93,7 +102,7 @@ class SimulatorModule(pl.LightningModule):
             stabilizer.prepare(self.simulator, self._training())
 
     def _training(self) -> Sequence[Trajectory]:
-        training: Sequence[Trajectory] = self.trainer.datamodule.training  # type: ignore[attr-defined]
+        training: Sequence[Trajectory] = self.trainer.datamodule.training
         return training
 
     def training_step(self, window: Trajectory, index: int) -> Tensor:

@@ -18,7 +18,10 @@ Scale = Literal["none", "column", "body"]
 
 
 def central_differences(trajectory: Trajectory) -> tuple[Trajectory, Tensor]:
-    """States with dx/dt: as recorded, or (x[k+1] − x[k−1]) / (t[k+1] − t[k−1]) on the interior samples."""
+    """States with dx/dt: as recorded.
+
+    Or (x[k+1] − x[k−1]) / (t[k+1] − t[k−1]) on the interior samples.
+    """
     if trajectory.derivative is not None:
         return trajectory, trajectory.derivative
     span = trajectory.t[2:] - trajectory.t[:-2]
@@ -33,7 +36,10 @@ class Objective(Component):
 
     @optional
     def prepare(self, training: Sequence[Trajectory]) -> None:
-        """Scales from the training data; a pure function of them, also run when a training is resumed."""
+        """Scales from the training data.
+
+        A pure function of them, also run when a training is resumed.
+        """
         return None
 
     @abstractmethod
@@ -51,7 +57,10 @@ class Scaled(Objective):
     scale: Scale
 
     def measured(self, values: Sequence[tuple[Tensor, Topology]]) -> None:
-        """Root mean square of ``[steps, rows, dim]`` values, by column or by body and half of the state."""
+        """Root mean square of ``[steps, rows, dim]`` values.
+
+        By column or by body and half of the state.
+        """
         self._sizes: Tensor | None = None
         if self.scale == "none":
             return
@@ -96,8 +105,8 @@ class DerivativeMatching(Scaled):
     The derivative is the recorded one, or central differences where none is recorded.
 
     Args:
-        scale: Divide residuals by the root mean square of the derivative: of each column, of each body's
-            positions and velocities, or not at all.
+        scale: Divide residuals by the root mean square of the derivative: of each column, of each
+            body's positions and velocities, or not at all.
     """
 
     def __init__(self, scale: Scale = "column"):
@@ -140,8 +149,8 @@ class MultiStep(Scaled):
     Args:
         horizon: Steps of the rollout.
         every: Compare every so many steps.
-        scale: Divide residuals by the root mean square of the state: of each column, of each body's positions
-            and velocities, or not at all.
+        scale: Divide residuals by the root mean square of the state: of each column, of each
+            body's positions and velocities, or not at all.
     """
 
     def __init__(self, horizon: int = 8, every: int = 1, scale: Scale = "column"):
@@ -173,11 +182,13 @@ class MultiStep(Scaled):
 
 
 class OneStep(Scaled):
-    """Mean squared difference of a single step and the next state, over the step: the increment's error.
+    """Mean squared difference of a single step and the next state, over the step.
+
+    The increment's error.
 
     Args:
-        scale: Divide residuals by the root mean square of the increments: of each column, of each body's
-            positions and velocities, or not at all.
+        scale: Divide residuals by the root mean square of the increments: of each column, of each
+            body's positions and velocities, or not at all.
     """
 
     def __init__(self, scale: Scale = "column"):

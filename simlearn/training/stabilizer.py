@@ -15,7 +15,10 @@ from simlearn.state import Trajectory
 
 
 class Stabilizer(Component):
-    """Changes training so that the learned simulator stays stable. Overrides at least one of the four methods."""
+    """Changes training so that the learned simulator stays stable.
+
+    Overrides at least one of the four methods.
+    """
 
     @property
     @abstractmethod
@@ -24,7 +27,10 @@ class Stabilizer(Component):
 
     @optional
     def wrap(self, dynamics: Dynamics) -> Dynamics:
-        """Change the structure of the dynamics; run on every start, also when a training is resumed."""
+        """Change the structure of the dynamics.
+
+        Run on every start, also when a training is resumed.
+        """
         return dynamics
 
     @optional
@@ -34,7 +40,10 @@ class Stabilizer(Component):
 
     @optional
     def perturb(self, window: Trajectory, simulator: Simulator, rng: torch.Generator) -> Trajectory:
-        """The window to train on instead; ``rng`` is a CPU generator derived from (seed, epoch, step, rank)."""
+        """The window to train on instead.
+
+        ``rng`` is a CPU generator derived from (seed, epoch, step, rank).
+        """
         return window
 
     @optional

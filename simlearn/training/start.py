@@ -19,7 +19,10 @@ AT_ONCE = 256  # states whose design is in memory at one time
 
 @dataclass(frozen=True)
 class Normal:
-    """Normal equations over products of coefficients: Gram ``[sizes, sizes]``, right side ``[sizes]``."""
+    """Normal equations over products of coefficients.
+
+    Gram ``[sizes, sizes]``, right side ``[sizes]``.
+    """
 
     gram: Tensor
     right: Tensor
@@ -32,16 +35,19 @@ class Normal:
 
 
 class ClosedForm(Component):
-    """Solves the coefficients of a field that is linear in each of its blocks, block by block in turn.
+    """Solves the coefficients of a field that is linear in each of its blocks.
 
-    Minimises Σ |(dx/dt − Σ_kl a_k b_l column_kl) / size of the row's type|² + roughness · mean(diag G) · bᵀRb, where R
-    is the field's own roughness matrix (second differences for a pair force). Standard errors come from a
-    delete-one jackknife over blocks of time, since the residuals are no white noise:
-    se² = (n − 1)/n Σ (θ₍ᵢ₎ − mean θ)² (Efron and Stein 1981, eq. 1.3).
+    Block by block in turn.
+
+    Minimises Σ |(dx/dt − Σ_kl a_k b_l column_kl) / size of the row's type|² + roughness ·
+    mean(diag G) · bᵀRb, where R is the field's own roughness matrix (second differences for a pair
+    force). Standard errors come from a delete-one jackknife over blocks of time, since the
+    residuals are no white noise: se² = (n − 1)/n Σ (θ₍ᵢ₎ − mean θ)² (Efron and Stein 1981, eq.
+    1.3).
 
     Args:
-        roughness: Weight of the penalty, relative to the mean diagonal of the Gram matrix. Zero lets coefficients
-            that no data reach take any value.
+        roughness: Weight of the penalty, relative to the mean diagonal of the Gram matrix. Zero
+            lets coefficients that no data reach take any value.
         time_blocks: Blocks of the jackknife.
         max_turns: Most turns through the blocks of coefficients.
     """
@@ -59,7 +65,8 @@ class ClosedForm(Component):
         """Set the coefficients of the simulator's dynamics in place.
 
         Returns:
-            The named estimates of the field with their standard errors, not clipped to what the field allows.
+            The named estimates of the field with their standard errors, not clipped to what the
+            field allows.
 
         Raises:
             ConfigError: The dynamics are not linear in their coefficients.
@@ -68,7 +75,8 @@ class ClosedForm(Component):
         field = simulator.dynamics
         if not isinstance(field, Multilinear):
             raise ConfigError(
-                f"ClosedForm needs dynamics that are linear in their coefficients, got {type(field).__name__}. "
+                "ClosedForm needs dynamics that are linear in their coefficients, got "
+                f"{type(field).__name__}. "
                 "Leave `start` out and train by gradients."
             )
         normals = accumulate(field, training, self.time_blocks)
@@ -102,7 +110,10 @@ class ClosedForm(Component):
         return found
 
     def _one(self, field: Multilinear, name: str, gram: Tensor, right: Tensor) -> Tensor:
-        """One block given the other: a least-squares solution, also where the Gram matrix is singular."""
+        """One block given the other.
+
+        A least-squares solution, also where the Gram matrix is singular.
+        """
         roughness = field.roughness().get(name)
         if roughness is not None:
             gram = gram + self.roughness * gram.diagonal().mean() * roughness.to(gram)
@@ -117,7 +128,10 @@ class ClosedForm(Component):
 def accumulate(
     field: Multilinear, training: Sequence[Trajectory], time_blocks: int
 ) -> list[Normal]:
-    """Normal equations of each block of time, rows divided by the mean size of the derivative of their type."""
+    """Normal equations of each block of time.
+
+    Rows divided by the mean size of the derivative of their type.
+    """
     samples = [central_differences(one) for one in training]
     sizes = _mean_sizes(field, samples)
     total = sum(one.steps for one, _ in samples)
@@ -178,6 +192,7 @@ def printed(estimates: Mapping[str, Estimate]) -> str:
     for name, one in estimates.items():
         verdict = "" if one.determined else "   not determined by these data"
         lines.append(
-            f"  {name:<{width}}  {one.value: .6e} ± {one.error:.1e}  ({100 * one.relative_error:.3g} %){verdict}"
+            f"  {name:<{width}}  {one.value: .6e} ± {one.error:.1e}  "
+            f"({100 * one.relative_error:.3g} %){verdict}"
         )
     return "\n".join(lines)
