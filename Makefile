@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-OUT ?= runs
 
 .PHONY: setup demo test lint types contracts clean help
 
@@ -24,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP)
-	@SIMLEARN=$(BIN)/simlearn sh examples/solar_system.sh $(OUT)
+	@SIMLEARN=$(BIN)/simlearn sh examples/solar_system.sh
 
 test: $(STAMP)
 	$(BIN)/ruff check .

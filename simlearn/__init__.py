@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from simlearn.integrators.base import Integrator as Integrator
     from simlearn.simulator import Simulator as Simulator
     from simlearn.stability.check import Check as Check
-    from simlearn.stability.check import Curve as Curve
-    from simlearn.stability.check import Evidence as Evidence
-    from simlearn.stability.check import Finding as Finding
-    from simlearn.stability.check import Line as Line
-    from simlearn.stability.check import Metric as Metric
-    from simlearn.stability.check import energy_of as energy_of
+    from simlearn.stability.evidence import Evidence as Evidence
+    from simlearn.stability.evidence import energy_of as energy_of
+    from simlearn.stability.finding import Curve as Curve
+    from simlearn.stability.finding import Finding as Finding
+    from simlearn.stability.finding import Line as Line
+    from simlearn.stability.finding import Metric as Metric
     from simlearn.stability.gate import check as check
     from simlearn.stability.report import Report as Report
     from simlearn.state import Graph as Graph
@@ -68,7 +68,9 @@ _HOMES = {
     "hooks": ("hookimpl",),
     "integrators.base": ("Integrator",),
     "simulator": ("Simulator",),
-    "stability.check": ("Check", "Curve", "Evidence", "Finding", "Line", "Metric", "energy_of"),
+    "stability.check": ("Check",),
+    "stability.evidence": ("Evidence", "energy_of"),
+    "stability.finding": ("Curve", "Finding", "Line", "Metric"),
     "stability.gate": ("check",),
     "stability.report": ("Report",),
     "state": ("Graph", "Topology", "Trajectory"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import simlearn
 from simlearn_checks.conservation import EnergyDrift, MomentumDrift
 from simlearn_checks.forecast import ForecastError
-from simlearn_checks.law import ForceLaw, MassEstimates
+from simlearn_checks.law import ForceLaw
+from simlearn_checks.masses import MassEstimates
 from simlearn_checks.stability import Bounded, StepHalving
 
 __all__ = [

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-import simlearn
 from simlearn import ConfigError, Line, Trajectory
 
 KEPT = 3650  # states that a long rollout keeps
+SINCE = "time since the start"
 
 
 def kept_every(horizon: int) -> int:
-    """Store every so many steps, so that a rollout keeps a few thousand states.
-
-    All checks share one rollout.
-    """
+    """Store every so many steps: a few thousand states, and one rollout for all checks."""
     return max(1, horizon // KEPT)
 
 
@@ -27,11 +24,10 @@ def positive(**values: float) -> None:
 
 def line(name: str, x: Tensor, y: Tensor, group: str = "") -> Line:
     """A line of a picture for the judged simulator ("") or a reference."""
-    judged = not name
     return Line(
         x.tolist(),
         y.tolist(),
-        role="judged" if judged else "reference",
+        role="reference" if name else "judged",
         group=group,
         label=name or "this simulator",
     )
@@ -45,7 +41,7 @@ def row_names(trajectory: Trajectory) -> list[str]:
     return [f"row {k}" for k in range(topology.rows)]
 
 
-def left_at(rolled: Trajectory, simulator: simlearn.Simulator, horizon: int) -> str:
+def left_at(rolled: Trajectory, horizon: int) -> str:
     """Where a rollout ended, in words."""
     if rolled.status == "ok":
         return f"all {horizon} steps"

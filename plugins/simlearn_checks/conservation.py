@@ -7,14 +7,16 @@ from torch import Tensor
 import simlearn
 from simlearn import Curve, Evidence, Finding, Metric, Simulator, Trajectory, energy_of
 from simlearn.dynamics import HamiltonianField, SplitField
-from simlearn_checks.common import kept_every, left_at, line, positive
+from simlearn_checks.common import SINCE, kept_every, left_at, line, positive
+
+TREND = "energy error, last tenth / first"
 
 
 class EnergyDrift(simlearn.Check):
     """The energy error of a long rollout oscillates but does not grow.
 
-    With e(t) = |E(t) − E(0)|, the mean of e over the last tenth of the rollout is held against
-    that over the first tenth. The energy is the truth's where it is known, else the learned one.
+    With e(t) = |E(t) − E(0)|, the mean of e over the last tenth of the rollout is held against that
+    over the first tenth. The energy is the truth's where it is known, else the learned one.
 
     Args:
         horizon: Steps of the rollout.
@@ -31,91 +33,94 @@ class EnergyDrift(simlearn.Check):
     def run(self, simulator: Simulator, evidence: Evidence) -> Finding:
         """Roll out and compare the first and the last tenth."""
         field = simulator.dynamics
+        kind = type(field).__name__
         if evidence.truth is None and not isinstance(field, SplitField | HamiltonianField):
-            return Finding.not_applicable(
-                f"{type(field).__name__} has no energy, and no truth was given."
-            )
+            return Finding.not_applicable(f"{kind} has no energy, and no truth was given.")
         if not getattr(evidence.truth or field, "autonomous", True):
-            return Finding.not_applicable("The force depends on time, so energy is not conserved.")
+            return Finding.not_applicable("The force depends on time: energy is not conserved.")
         rolled = evidence.rollouts(simulator, self.horizon, kept_every(self.horizon))
-        models = {"": simulator, **evidence.references}
-        ratios, sizes, lines = {}, {}, []
-        for name, one in rolled.items():
-            source = models[name] if hasattr(models[name].dynamics, "energy") else simulator
-            energy = energy_of(source, evidence, one.x, one.topology)
-            assert energy is not None
-            error = (energy - energy[0]).abs()
-            ratios[name], sizes[name] = _trend(error, energy, one)
-            relative = (energy - energy[0])[:, 0] / energy[0, 0].abs()
-            lines.append(line(name, one.t - one.t[0], relative))
-        noise = _noise(rolled[""], simulator, evidence)
+        energies = {name: _energies(name, one, simulator, evidence) for name, one in rolled.items()}
+        found = {name: _trend(energies[name], one) for name, one in rolled.items()}
+        (ratio, size), noise = found.pop(""), _noise(energies[""])
+        ratios = {name: pair[0] for name, pair in found.items()}
+        sizes = {name: pair[1] for name, pair in found.items()}
         metrics = [
             Metric(
                 "energy error, last tenth / first",
-                ratios.pop(""),
+                ratio,
                 self.max_ratio,
                 noise=noise,
                 beside=ratios,
             ),
-            Metric("mean relative energy error", sizes.pop(""), self.max_relative, beside=sizes),
+            Metric("mean relative energy error", size, self.max_relative, beside=sizes),
         ]
-        apart = max((abs(v) for one in lines[1:] for v in one.y), default=0) > 100 * max(
-            abs(v) for v in lines[0].y
-        )
-        curve = Curve(
-            lines,
-            "time since the start",
-            "(E − E₀) / |E₀|",
-            "An energy error that keeps its width is what a symplectic simulator promises.",
-            y_scale="symlog" if apart else "linear",
-        )
-        end = left_at(rolled[""], simulator, self.horizon)
         trend = "has no trend" if metrics[0].passed else "grows"
+        end = left_at(rolled[""], self.horizon)
         return Finding.of(
             metrics,
-            f"The energy error {trend} over {self.horizon} steps (mean {metrics[1].value:.2g} of "
-            f"the energy; {end}).",
-            {"Energy": curve},
+            f"The energy error {trend} over {self.horizon} steps "
+            f"(mean {size:.2g} of the energy; {end}).",
+            {"Energy": _curve(rolled, energies)},
             (
-                "Use a symplectic integrator (Leapfrog, Yoshida4) with a SplitField, or "
-                "ImplicitMidpoint.",
+                "Use a symplectic integrator with a SplitField, or ImplicitMidpoint.",
                 "Take a smaller step.",
             ),
         )
 
 
-def _trend(error: Tensor, energy: Tensor, rolled: Trajectory) -> tuple[float, float]:
-    """Ratio of the means of the last and first tenth, worst system.
+def _energies(name: str, rolled: Trajectory, simulator: Simulator, evidence: Evidence) -> Tensor:
+    """``[steps, systems]``, by the truth, by the model itself, or by the judged one's energy."""
+    model = evidence.references[name] if name else simulator
+    source = model if hasattr(model.dynamics, "energy") else simulator
+    energy = energy_of(source, evidence, rolled.x, rolled.topology)
+    assert energy is not None
+    return energy
 
-    Infinite where the rollout stopped.
-    """
-    tenth = max(1, len(error) // 10)
+
+def _trend(energy: Tensor, rolled: Trajectory) -> tuple[float, float]:
+    """Ratio of the means of the last and first tenth, worst system; infinite where it stopped."""
+    error, tenth = (energy - energy[0]).abs(), max(1, len(energy) // 10)
     floor = 1e-14 * energy[0].abs()
     ratio = (error[-tenth:].mean(0) + floor) / (error[1 : tenth + 1].mean(0) + floor)
     size = error.mean(0) / energy[0].abs().clamp_min(1e-300)
     return (float(ratio.max()) if rolled.status == "ok" else float("inf")), float(size.max())
 
 
-def _noise(rolled: Trajectory, simulator: Simulator, evidence: Evidence) -> float:
-    """Spread of the ratio when the last tenth is replaced by the tenths before it.
-
-    Halved to a standard error.
-    """
-    energy = energy_of(simulator, evidence, rolled.x, rolled.topology)
-    assert energy is not None
-    tenth = max(1, rolled.steps // 10)
+def _noise(energy: Tensor) -> float:
+    """Standard deviation of the ratio over the tenths between, as if each were the last."""
+    tenth = max(1, len(energy) // 10)
     means = (energy - energy[0]).abs()[:, 0][: 10 * tenth].reshape(-1, tenth).mean(1)
     if len(means) < 4 or float(means[0]) == 0:
         return 0.0
-    return float((means[1:] / means[0]).std() / 2)
+    return float((means[1:-1] / means[0]).std())
+
+
+def _relative(energy: Tensor) -> Tensor:
+    """(E − E₀) / |E₀| of the first system, ``[steps]``."""
+    return (energy[:, 0] - energy[0, 0]) / energy[0, 0].abs().clamp_min(1e-300)
+
+
+def _curve(rolled: dict[str, Trajectory], energies: dict[str, Tensor]) -> Curve:
+    lines = [
+        line(
+            name,
+            one.t - one.t[0],
+            (energies[name] - energies[name][0])[:, 0] / energies[name][0, 0].abs(),
+        )
+        for name, one in rolled.items()
+    ]
+    caption = (
+        "An error that keeps its width is what a symplectic simulator promises. "
+        "A reference that leaves the frame has lost its energy."
+    )
+    return Curve(lines, SINCE, "(E − E₀) / |E₀|", caption, focus=True)
 
 
 class MomentumDrift(simlearn.Check):
-    """Total momentum is kept.
+    """Total momentum is kept: Σ w_i p_i, w the weights of the symplectic form.
 
-    Σ w_i p_i, w the weights of the symplectic form (the masses in the (q, v) chart).
-
-    Only for fields without an outer potential. The drift is relative to Σ w_i |p_i|.
+    In the (q, v) chart the weights are the masses. Only for fields without an outer potential. The
+    drift is relative to Σ w_i |p_i|.
 
     Args:
         horizon: Steps of the rollout.
@@ -128,39 +133,35 @@ class MomentumDrift(simlearn.Check):
 
     def run(self, simulator: Simulator, evidence: Evidence) -> Finding:
         """Roll out and add up."""
-        if not isinstance(simulator.dynamics, SplitField):
-            return Finding.not_applicable(
-                f"{type(simulator.dynamics).__name__} has no momentum to speak of."
-            )
+        own = simulator.dynamics
+        if not isinstance(own, SplitField):
+            return Finding.not_applicable(f"{type(own).__name__} has no momentum to speak of.")
         rolled = evidence.rollouts(simulator, self.horizon, kept_every(self.horizon))
-        models = {"": simulator, **evidence.references}
-        beside, lines, worst = {}, [], float("nan")
+        drifts = {}
         for name, one in rolled.items():
-            field = models[name].dynamics
-            weight = (field if isinstance(field, SplitField) else simulator.dynamics).form(
-                one.topology
-            )
-            momentum = weight[:, None] * one.x.chunk(2, dim=-1)[1]
-            total = one.topology.per_system(momentum, dim=1)
-            scale = one.topology.per_system(momentum[0].norm(dim=-1)).clamp_min(1e-300)
-            drift = (total - total[0]).norm(dim=-1) / scale
-            lines.append(line(name, one.t - one.t[0], drift.amax(1).clamp_min(1e-18)))
-            if name:
-                beside[name] = float(drift.max())
-            else:
-                worst = float(drift.max()) if one.status == "ok" else float("inf")
+            field = evidence.references[name].dynamics if name else own
+            drifts[name] = _momentum_drift(field if isinstance(field, SplitField) else own, one)
+        lines = [
+            line(name, one.t[1:] - one.t[0], drifts[name][1:].clamp_min(1e-18))
+            for name, one in rolled.items()
+        ]
+        largest = {name: float(drift.max()) for name, drift in drifts.items()}
+        worst = largest.pop("")
+        worst = worst if rolled[""].status == "ok" else float("inf")
         kept = "is kept to rounding" if worst < 1e-9 else "drifts"
-        curve = Curve(
-            lines,
-            "time since the start",
-            "|ΔP| / Σ|p|",
-            "Every force acts on both partners alike.",
-            y_scale="log",
-        )
+        caption = "Every force acts on both partners alike."
         return Finding.of(
-            [Metric("relative momentum drift", worst, self.limit, beside=beside)],
-            f"Total momentum {kept} over {self.horizon} steps (largest relative change "
-            f"{worst:.2g}).",
-            {"Momentum": curve},
+            [Metric("relative momentum drift", worst, self.limit, beside=largest)],
+            f"Total momentum {kept} over {self.horizon} steps "
+            f"(largest relative change {worst:.2g}).",
+            {"Momentum": Curve(lines, SINCE, "|ΔP| / Σ|p|", caption, y_scale="log")},
             ("Use a field of pair forces (PairForce), which keeps momentum by construction.",),
         )
+
+
+def _momentum_drift(field: SplitField, rolled: Trajectory) -> Tensor:
+    """|P(t) − P(0)| / Σ|p|, worst system, ``[steps]``."""
+    momentum = field.form(rolled.topology)[:, None] * rolled.x.chunk(2, dim=-1)[1]
+    total = rolled.topology.per_system(momentum, dim=1)
+    scale = rolled.topology.per_system(momentum[0].norm(dim=-1)).clamp_min(1e-300)
+    return ((total - total[0]).norm(dim=-1) / scale).amax(1)

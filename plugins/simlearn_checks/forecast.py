@@ -19,7 +19,9 @@ from simlearn import (
     Simulator,
     Trajectory,
 )
-from simlearn_checks.common import line, positive, row_names
+from simlearn_checks.common import SINCE, line, positive, row_names
+
+TRUTH = "(truth)"
 
 
 class ForecastError(simlearn.Check):
@@ -62,13 +64,7 @@ class ForecastError(simlearn.Check):
 
     def run(self, simulator: Simulator, evidence: Evidence) -> Finding:
         """Forecast from each start and compare positions."""
-        names = row_names(evidence.start())
-        unknown = set(self.limits or {}) - set(names) | (
-            {self.origin} - set(names) if self.origin else set()
-        )
-        if unknown:
-            raise ConfigError(f"ForecastError names {sorted(unknown)}, the data have {names}.")
-        models = {"": simulator, **evidence.references}
+        names = self._known(row_names(evidence.start()))
         worst: dict[str, Tensor] = {}
         curves: dict[str, Curve] = {}
         for number in range(min(self.starts, len(evidence.held_out))):
@@ -76,41 +72,47 @@ class ForecastError(simlearn.Check):
             rolled = evidence.rollouts(simulator, self.horizon, 1, number)
             errors = {name: self._errors(one, truth, names) for name, one in rolled.items()}
             for name, (_, error) in errors.items():
-                complete = rolled[name].status == "ok"
                 last = error[-1] if self.at == "end" else error.amax(0)
-                last = last if complete else torch.full_like(last, torch.inf)
+                if rolled[name].status != "ok":
+                    last = torch.full_like(last, torch.inf)
                 worst[name] = torch.maximum(worst.get(name, last), last)
             if number == 0:
                 curves = self._curves(rolled, truth, errors, names)
-        metrics = []
-        for row, body in enumerate(names):
-            limit = (self.limits or {}).get(body, self.limit)
-            if body == self.origin or limit is None:
-                continue
-            beside = {name: float(worst[name][row]) for name in models if name}
-            metrics.append(
-                Metric(
-                    f"error of {body}",
-                    float(worst[""][row]),
-                    limit,
-                    "max",
-                    self.unit,
-                    beside=beside,
-                )
-            )
+        metrics = self._metrics(worst, names)
         missed = [m.name.removeprefix("error of ") for m in metrics if not m.passed]
-        span = self.horizon * simulator.dt
         verdict = f"misses its limit for {', '.join(missed)}" if missed else "meets every limit"
+        span = self.horizon * simulator.dt
         return Finding.of(
             metrics,
             f"The forecast over {self.horizon} steps (a time of {span:g}) {verdict}.",
             curves,
             (
-                "Train through longer rollouts (MultiStep with a larger horizon) or for more "
-                "epochs.",
+                "Train through longer rollouts (MultiStep with a larger horizon), or longer.",
                 "Give it more data of the rows that miss.",
             ),
         )
+
+    def _known(self, names: list[str]) -> list[str]:
+        """The names of the rows, if they contain every name that the arguments use."""
+        used = {*(self.limits or {}), *([self.origin] if self.origin else [])}
+        if used - set(names):
+            raise ConfigError(
+                f"ForecastError names {sorted(used - set(names))}, the data have {names}."
+            )
+        return names
+
+    def _metrics(self, worst: Mapping[str, Tensor], names: list[str]) -> list[Metric]:
+        metrics = []
+        for row, body in enumerate(names):
+            limit = (self.limits or {}).get(body, self.limit)
+            if body == self.origin or limit is None:
+                continue
+            value = float(worst[""][row])
+            beside = {name: float(error[row]) for name, error in worst.items() if name}
+            metrics.append(
+                Metric(f"error of {body}", value, limit, "max", self.unit, beside=beside)
+            )
+        return metrics
 
     def _relative(self, x: Tensor, names: list[str]) -> Tensor:
         positions = x[..., : max(1, x.shape[-1] // 2)]
@@ -136,72 +138,63 @@ class ForecastError(simlearn.Check):
         names: list[str],
     ) -> dict[str, Curve]:
         unit = f" / {self.unit}" if self.unit else ""
-        bodies = [k for k, name in enumerate(names) if name != self.origin][:12]
         growth = [
             line(name, t[1:] - t[0], error[1:, k].clamp_min(1e-12), names[k])
             for name, (t, error) in errors.items()
-            for k in bodies
+            for k in self._drawn(names)
         ]
         about = f", seen from {self.origin}" if self.origin else ""
-        found = {
-            "Growth of the error": Curve(
-                growth,
-                "time since the start",
-                f"error of the position{unit}",
-                f"Distance to the held-out data{about}.",
-                y_scale="log",
-            )
+        caption = f"Distance to the held-out data{about}."
+        label = f"error of the position{unit}"
+        span = float(rolled[""].t[-1] - rolled[""].t[0]) * (1 + 1e-9)
+        seen = truth.slice(0, int((truth.t - truth.t[0] <= span).sum()))
+        return {
+            "Growth of the error": Curve(growth, SINCE, label, caption, y_scale="log"),
+            **self._paths(rolled, seen, names, unit),
         }
-        steps = round(self.horizon * (float(rolled[""].t[1]) - float(rolled[""].t[0])))
-        seen = truth.x[truth.t - truth.t[0] <= steps * (1 + 1e-9)] if truth.t.ndim == 1 else truth.x
-        found.update(self._paths(rolled, seen, truth, names, bodies, unit))
-        return found
 
     def _paths(
-        self,
-        rolled: Mapping[str, Trajectory],
-        seen: Tensor,
-        truth: Trajectory,
-        names: list[str],
-        bodies: list[int],
-        unit: str,
+        self, rolled: Mapping[str, Trajectory], truth: Trajectory, names: list[str], unit: str
     ) -> dict[str, Curve]:
-        """Orbits in the plane of the first two coordinates.
-
-        Or position against time where there is one.
-        """
-        tracks = {"truth": self._relative(seen, names)}
+        """Orbits in the plane of the first two coordinates, or position against time."""
+        tracks = {TRUTH: self._relative(truth.x, names)}
         tracks.update({name: self._relative(one.x, names) for name, one in rolled.items()})
-        if next(iter(tracks.values())).shape[-1] < 2:
-            times = {"truth": truth.t[: len(seen)], **{n: one.t for n, one in rolled.items()}}
+        bodies = self._drawn(names)
+        if tracks[TRUTH].shape[-1] < 2:
+            times = {TRUTH: truth.t, **{name: one.t for name, one in rolled.items()}}
             lines = [
-                _track(n, times[n] - times[n][0], track[:, k, 0], names[k])
-                for n, track in tracks.items()
+                _track(name, times[name] - times[name][0], track[:, k, 0], names[k])
+                for name, track in tracks.items()
                 for k in bodies
             ]
-            return {"Forecast and truth": Curve(lines, "time since the start", f"position{unit}")}
-        far = tracks["truth"].norm(dim=-1).amax(0)
+            return {"Forecast and truth": Curve(lines, SINCE, f"position{unit}")}
+        far = tracks[TRUTH].norm(dim=-1).amax(0)
         middle = float(far[bodies].median())
-        found = {}
-        for title, part in (
-            ("Orbits, inner half", [k for k in bodies if far[k] <= middle]),
-            ("Orbits, outer half", [k for k in bodies if far[k] > middle]),
-        ):
-            limit = 1.6 * float(far[part].max()) if part else 0.0
-            lines = [
-                _track(n, _inside(track[:, k, 0], limit), _inside(track[:, k, 1], limit), names[k])
-                for n, track in tracks.items()
-                for k in part
-            ]
-            if part:
-                found[title] = Curve(
-                    lines,
-                    f"x{unit}",
-                    f"y{unit}",
-                    "Held-out data dotted, forecasts on top of them.",
-                    equal=True,
-                )
-        return found
+        halves = {
+            "Orbits, inner half": [k for k in bodies if far[k] <= middle],
+            "Orbits, outer half": [k for k in bodies if far[k] > middle],
+        }
+        return {
+            title: _orbits(tracks, part, 1.6 * float(far[part].max()), names, unit)
+            for title, part in halves.items()
+            if part
+        }
+
+    def _drawn(self, names: list[str]) -> list[int]:
+        """At most twelve rows: more cannot be told apart."""
+        return [k for k, name in enumerate(names) if name != self.origin][:12]
+
+
+def _orbits(
+    tracks: Mapping[str, Tensor], rows: list[int], limit: float, names: list[str], unit: str
+) -> Curve:
+    lines = [
+        _track(name, _inside(track[:, k, 0], limit), _inside(track[:, k, 1], limit), names[k])
+        for name, track in tracks.items()
+        for k in rows
+    ]
+    caption = "Held-out data dotted, forecasts on top of them."
+    return Curve(lines, f"x{unit}", f"y{unit}", caption, equal=True)
 
 
 def _inside(values: Tensor, limit: float) -> Tensor:
@@ -210,7 +203,7 @@ def _inside(values: Tensor, limit: float) -> Tensor:
 
 
 def _track(name: str, x: Tensor, y: Tensor, group: str) -> Line:
-    if name == "truth":
+    if name == TRUTH:
         return Line(x.tolist(), y.tolist(), role="truth", group=group, label="held-out data")
     return line(name, x, y, group)
 

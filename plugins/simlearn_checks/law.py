@@ -1,15 +1,15 @@
-"""What was learned: the law of a pair force, and the masses."""
+"""What was learned: the law of a pair force."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 import simlearn
-from simlearn import ConfigError, Curve, Evidence, Finding, Line, Metric, Simulator
+from simlearn import ConfigError, Curve, Evidence, Finding, Metric, Simulator
 from simlearn.dynamics import PairField
 from simlearn_checks.common import line, positive
 
@@ -52,39 +52,31 @@ class ForceLaw(simlearn.Check):
         field = simulator.dynamics
         if not isinstance(field, PairField):
             return Finding.not_applicable(f"{type(field).__name__} is no pair force.")
-        r = torch.logspace(math.log10(self.r_min), math.log10(self.r_max), 400, dtype=torch.float64)
+        ends = math.log10(self.r_min), math.log10(self.r_max)
+        r = torch.logspace(*ends, 400, dtype=torch.float64)
         with torch.no_grad():
             force = field.force(r)
-        changes = int((force[1:] * force[:-1] <= 0).sum())
-        slope = _slope(r, force)
-        others = {
-            n: m.dynamics
-            for n, m in evidence.references.items()
-            if isinstance(m.dynamics, PairField)
-        }
-        beside = {n: _slope(r, other.force(r)) for n, other in others.items()}
+        changes, slope = int((force[1:] * force[:-1] <= 0).sum()), _slope(r, force)
+        models = {name: one.dynamics for name, one in evidence.references.items()}
+        others = {name: one for name, one in models.items() if isinstance(one, PairField)}
+        beside = {name: _slope(r, other.force(r)) for name, other in others.items()}
+        off = abs(slope - self.exponent)
         metrics = [
-            Metric(
-                f"slope of log f, deviation from {self.exponent:g}",
-                abs(slope - self.exponent),
-                self.tolerance,
-            ),
+            Metric(f"slope of log f, deviation from {self.exponent:g}", off, self.tolerance),
             Metric("slope of log f against log r", slope, beside=beside),
             Metric("changes of sign", float(changes), 0.0),
         ]
-        summary = (
-            f"Between {self.r_min:g} and {self.r_max:g} {self.unit} the learned force falls as "
-            f"r^{slope:.4f}"
-            f"{' with one sign' if not changes else f' and changes sign {changes} times'}."
-        )
-        curves = {"The learned force": self._curve(simulator, field, others, evidence)}
+        sign = "with one sign" if not changes else f"and changes sign {changes} times"
+        span = f"Between {self.r_min:g} and {self.r_max:g} {self.unit}".rstrip()
         return Finding.of(
-            metrics, summary, curves, ("Raise the weight of Roughness, or of the closed form.",)
+            metrics,
+            f"{span} the learned force goes as r^{slope:.4f} {sign}.",
+            {"The learned force": self._curve(field, others, evidence)},
+            ("Raise the weight of Roughness, or of the closed form.",),
         )
 
     def _curve(
         self,
-        simulator: Simulator,
         field: PairField,
         others: Mapping[str, PairField],
         evidence: Evidence,
@@ -148,114 +140,3 @@ def _unvisited(
             else:
                 shaded.append((begin, end))
     return low, high, shaded
-
-
-class MassEstimates(simlearn.Check):
-    """The masses that were learned, with their errors, against known ones.
-
-    In units of the first body.
-
-    Judged are the unclipped estimates of the closed form and the masses after fine-tuning. A mass
-    whose relative error is above one half, or that is negative, is *not determined by these data*;
-    that is told, not judged.
-
-    Args:
-        expected: Known mass of the first body over that of each named one.
-        judged: Names that must be right; all of ``expected`` where it is not given.
-        tolerance: Allowed relative deviation of the closed form.
-        tolerance_trained: Allowed relative deviation after fine-tuning.
-    """
-
-    def __init__(
-        self,
-        expected: Mapping[str, float],
-        judged: Sequence[str] | None = None,
-        tolerance: float = 0.005,
-        tolerance_trained: float = 0.01,
-    ):
-        positive(tolerance=tolerance, tolerance_trained=tolerance_trained, **expected)
-        unknown = set(judged or ()) - set(expected)
-        if unknown:
-            raise ConfigError(
-                f"MassEstimates judges {sorted(unknown)}, which `expected` does not name."
-            )
-        self.expected, self.judged = expected, judged
-        self.tolerance, self.tolerance_trained = tolerance, tolerance_trained
-
-    @classmethod
-    def examples(cls) -> list[MassEstimates]:
-        """Two planets."""
-        return [cls(expected={"near": 100.0, "far": 50.0})]
-
-    def run(self, simulator: Simulator, evidence: Evidence) -> Finding:
-        """Compare, and say what is not determined."""
-        field = simulator.dynamics
-        if not isinstance(field, PairField) or not evidence.estimates:
-            return Finding.not_applicable(
-                "The simulator carries no estimates of masses: train a PairForce with the "
-                "closed-form start."
-            )
-        masses = dict(zip(field.names, field.masses().tolist(), strict=True))
-        unit = masses[field.names[0]]
-        metrics = []
-        for name in self.judged or self.expected:
-            if name not in evidence.estimates:
-                raise ConfigError(
-                    f"MassEstimates expects {name!r}, the simulator knows {sorted(masses)}."
-                )
-            known, found = 1 / self.expected[name], evidence.estimates[name]
-            noise = found.error / known
-            metrics += [
-                Metric(
-                    f"{name}, closed form: relative deviation",
-                    abs(found.value / known - 1),
-                    self.tolerance,
-                    noise=noise,
-                ),
-                Metric(
-                    f"{name}, fine-tuned: relative deviation",
-                    abs(masses[name] / unit / known - 1),
-                    self.tolerance_trained,
-                ),
-            ]
-        for name, one in evidence.estimates.items():
-            note = "" if one.determined else " (not determined by these data)"
-            ratio = 1 / one.value if one.value else math.inf
-            noise = one.error * ratio**2 if one.determined else 0.0
-            metrics.append(Metric(f"{name}: {field.names[0]} / mass{note}", ratio, noise=noise))
-        vague = [name for name, one in evidence.estimates.items() if not one.determined]
-        told = [
-            f"{name} {1 / one.value:.6g} ± {100 * one.relative_error:.2g} %"
-            for name, one in evidence.estimates.items()
-            if one.determined
-        ]
-        summary = f"Mass of {field.names[0]} over that of: {', '.join(told)}."
-        if vague:
-            errors = ", ".join(
-                f"{n} ({100 * evidence.estimates[n].relative_error:.0f} %)" for n in vague
-            )
-            summary += f" Not determined by these data: {errors}."
-        return Finding.of(
-            metrics,
-            summary,
-            {"Masses": self._curve(evidence)},
-            ("Train on a longer span of data.",),
-        )
-
-    def _curve(self, evidence: Evidence) -> Curve:
-        names = [n for n in evidence.estimates if n in self.expected]
-        found = [evidence.estimates[n] for n in names]
-        ratio = [one.value * self.expected[n] for n, one in zip(names, found, strict=True)]
-        error = [one.error * self.expected[n] for n, one in zip(names, found, strict=True)]
-        places = [float(k) for k in range(len(names))]
-        return Curve(
-            [
-                Line(places, ratio, "judged", "learned", "learned, with standard error", error),
-                Line(places, [1.0] * len(names), "truth", "known", "published"),
-            ],
-            "",
-            "learned / published mass",
-            "An error bar that covers zero means: not determined by these data.",
-            y_scale="symlog",
-            categories=names,
-        )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 import simlearn
-from simlearn import Curve, Evidence, Finding, Metric, Simulator
+from simlearn import Curve, Evidence, Finding, Line, Metric, Simulator, Trajectory
 from simlearn.dynamics import Map
-from simlearn_checks.common import kept_every, left_at, line, positive, row_names
+from simlearn_checks.common import SINCE, kept_every, left_at, line, positive, row_names
 
 
 class Bounded(simlearn.Check):
@@ -26,41 +27,27 @@ class Bounded(simlearn.Check):
     def run(self, simulator: Simulator, evidence: Evidence) -> Finding:
         """Roll out and look at the largest component."""
         box, every = evidence.box(), kept_every(self.horizon)
-        worst, reached, lines, ends = 0.0, 1.0, [], []
-        beside: dict[str, float] = {}
-        for number in range(min(self.starts, max(1, len(evidence.held_out)))):
-            rolled = evidence.rollouts(simulator, self.horizon, every, number, self.factor)
-            for name, one in rolled.items():
-                size = one.x.abs().flatten(1).amax(1) / box
-                wanted = self.horizon * simulator.dt
-                share = float(one.t[-1] - one.t[0]) / wanted if one.status != "ok" else 1.0
-                if name:
-                    beside[name] = max(beside.get(name, 0.0), float(size.max()))
-                else:
-                    stopped = one.status != "ok"
-                    worst = max(worst, float("inf") if stopped else float(size.max()))
-                    reached = min(reached, share)
-                if number == 0:
-                    lines.append(line(name, one.t - one.t[0], size))
-                    ends.append(
-                        f"{name or 'this simulator'}: {left_at(one, simulator, self.horizon)}"
-                    )
+        rolled = [
+            evidence.rollouts(simulator, self.horizon, every, number, self.factor)
+            for number in range(min(self.starts, max(1, len(evidence.held_out))))
+        ]
+        largest = {
+            name: max(float(one[name].x.abs().max()) / box for one in rolled) for name in rolled[0]
+        }
+        if any(one[""].status != "ok" for one in rolled):
+            largest[""] = float("inf")
+        reached = min(_share(one[""], self.horizon * simulator.dt) for one in rolled)
+        value = largest.pop("")
         metrics = [
-            Metric("largest component over data", worst, self.factor, beside=beside),
+            Metric("largest component over data", value, self.factor, beside=largest),
             Metric("share of the horizon reached", reached, 1.0, "min"),
         ]
-        curve = Curve(
-            lines,
-            "time since the start",
-            "largest component / largest in the data",
-            "; ".join(ends) + ".",
-        )
-        good = "stays near the data" if worst <= self.factor else "leaves the region of the data"
+        good = "stays near the data" if value <= self.factor else "leaves the region of the data"
+        end = left_at(rolled[0][""], self.horizon)
         return Finding.of(
             metrics,
-            f"Over {self.horizon} steps the rollout {good} "
-            f"({left_at(rolled[''], simulator, self.horizon)}).",
-            {"Size of the state": curve},
+            f"Over {self.horizon} steps the rollout {good} ({end}).",
+            {"Size of the state": self._curve(rolled[0], box)},
             (
                 "Take a smaller step, or a symplectic integrator.",
                 "Inject noise while training (NoiseInjection).",
@@ -68,11 +55,25 @@ class Bounded(simlearn.Check):
             ),
         )
 
+    def _curve(self, rolled: dict[str, Trajectory], box: float) -> Curve:
+        lines = [
+            line(name, one.t - one.t[0], one.x.abs().flatten(1).amax(1) / box)
+            for name, one in rolled.items()
+        ]
+        ends = [
+            f"{name or 'this simulator'}: {left_at(one, self.horizon)}"
+            for name, one in rolled.items()
+        ]
+        label = "largest component / largest in the data"
+        return Curve(lines, SINCE, label, "; ".join(ends) + ".")
+
+
+def _share(rolled: Trajectory, wanted: float) -> float:
+    return 1.0 if rolled.status == "ok" else float(rolled.t[-1] - rolled.t[0]) / wanted
+
 
 class StepHalving(simlearn.Check):
-    """Halving the step changes a rollout only a little.
-
-    What was learned is a flow, not a habit of the integrator.
+    """Halving the step changes a rollout little: a flow was learned, not a habit of the scheme.
 
     Args:
         horizon: Steps of the rollout.
@@ -87,48 +88,49 @@ class StepHalving(simlearn.Check):
     def run(self, simulator: Simulator, evidence: Evidence) -> Finding:
         """Roll out at dt and at dt/2 and compare the first half of the columns."""
         if isinstance(simulator.dynamics, Map):
-            return Finding.not_applicable(
-                f"{type(simulator.dynamics).__name__} is a map: it has no step to halve."
-            )
+            kind = type(simulator.dynamics).__name__
+            return Finding.not_applicable(f"{kind} is a map: it has no step to halve.")
         every = kept_every(self.horizon)
         rolled = evidence.rollouts(simulator, self.horizon, every)
         models = {"": simulator, **evidence.references}
-        begin = evidence.start()
-        beside, lines, change, names = {}, [], torch.zeros(1), row_names(begin)
+        changes: dict[str, Tensor] = {}
+        lines: list[Line] = []
         for name, coarse in rolled.items():
-            half = models[name].with_step(models[name].dt / 2)
-            ratio = 2 * max(1, round(every * simulator.dt / models[name].dt))
-            fine = half.rollout(begin.x[0], ratio * (coarse.steps - 1), begin.topology, every=ratio)
-            steps = min(coarse.steps, fine.steps)
-            columns = max(1, coarse.dim // 2)
-            apart = (coarse.x[:steps, :, :columns] - fine.x[:steps, :, :columns]).norm(dim=-1)
-            complete = coarse.status == fine.status == "ok"
-            lines.append(line(name, coarse.t[:steps] - coarse.t[0], apart.amax(1).clamp_min(1e-17)))
-            if name:
-                beside[name] = float(apart.max()) if complete else float("inf")
-            else:
-                change = apart.amax(0) if complete else torch.full_like(apart[0], torch.inf)
-        worst = int(change.argmax())
+            apart, complete = self._halved(models[name], coarse, evidence)
+            changes[name] = apart.amax(0) if complete else torch.full_like(apart[0], torch.inf)
+            t = coarse.t[1 : len(apart)] - coarse.t[0]
+            lines.append(line(name, t, apart[1:].amax(1).clamp_min(1e-17)))
+        change = changes.pop("")
+        beside = {name: float(other.max()) for name, other in changes.items()}
+        value, unit = float(change.max()), self.unit or "data units"
         metric = Metric(
-            "largest change of a position",
-            float(change.max()),
-            self.limit,
-            "max",
-            self.unit,
-            beside=beside,
+            "largest change of a position", value, self.limit, "max", unit, beside=beside
         )
-        curve = Curve(
-            lines,
-            "time since the start",
-            f"largest change / {self.unit or 'data units'}",
-            "Distance between the rollout and the one with half the step.",
-            y_scale="log",
-        )
+        caption = "Distance between the rollout and the one with half the step."
         return Finding.of(
             [metric],
-            f"With half the step the position of {names[worst]} changes most, by "
-            f"{float(change.max()):.3g} "
-            f"{self.unit} over {self.horizon} steps.",
-            {"Effect of halving the step": curve},
+            f"With half the step the position of {row_names(rolled[''])[int(change.argmax())]} "
+            f"changes most, by {value:.3g} {unit} over {self.horizon} steps.",
+            {
+                "Effect of halving the step": Curve(
+                    lines, SINCE, f"largest change / {unit}", caption, y_scale="log"
+                )
+            },
             ("Take a smaller step or a scheme of higher order (Yoshida4), and train with it.",),
         )
+
+    def _halved(
+        self, model: Simulator, coarse: Trajectory, evidence: Evidence
+    ) -> tuple[Tensor, bool]:
+        """Distances ``[steps, rows]`` to the rollout with half the step.
+
+        And whether it got through.
+        """
+        begin = evidence.start()
+        half = model.with_step(model.dt / 2)
+        spacing = float(coarse.t[1] - coarse.t[0]) if coarse.steps > 1 else model.dt
+        ratio = round(spacing / half.dt)
+        fine = half.rollout(begin.x[0], ratio * (coarse.steps - 1), begin.topology, every=ratio)
+        steps, columns = min(coarse.steps, fine.steps), max(1, coarse.dim // 2)
+        apart = (coarse.x[:steps, :, :columns] - fine.x[:steps, :, :columns]).norm(dim=-1)
+        return apart, coarse.status == fine.status == "ok"

@@ -9,13 +9,14 @@ from typing import Any
 from simlearn.archive import estimates, load
 from simlearn.catalog import Catalog
 from simlearn.cli import Options
-from simlearn.cli.parsing import load_yaml, parser, prepare
+from simlearn.cli.parsing import Parser, load_yaml, parser, prepare
 from simlearn.component import ConfigError, SimlearnError, build
 from simlearn.data.generate import System
 from simlearn.data.store import Dataset, read
 from simlearn.dynamics.base import Dynamics
 from simlearn.stability import gate
-from simlearn.stability.check import Check, Evidence
+from simlearn.stability.check import Check
+from simlearn.stability.evidence import Evidence
 
 SCHEMA = 1
 DESCRIPTION = """Judge a trained simulator; write report.json, junit.xml, summary.md, report.html.
@@ -27,30 +28,9 @@ be judged."""
 def run(command: str, argv: list[str], options: Options) -> int:
     """Load, judge, write, say."""
     known = prepare(options)
-    reader = parser(command, DESCRIPTION, known, [])
-    reader.add_argument("simulator", type=str, help="a run folder (runs/NAME) or an archive folder")
-    reader.add_argument("--data", type=str, required=True, help="held-out trajectories, FILE.h5")
-    reader.add_argument(
-        "--training-data", type=str, default=None, help="what it was trained on, FILE.h5"
-    )
-    reader.add_argument(
-        "--sibling", type=str, action="append", default=[], help="the same model from another seed"
-    )
-    reader.add_argument(
-        "--reference",
-        type=str,
-        action="append",
-        default=[],
-        help="NAME=SIMULATOR, drawn beside, never judged",
-    )
-    reader.add_argument("--suite", type=str, default=None, help="which suite of the gate file")
-    reader.add_argument("-c", "--gate", type=str, required=True, help="the gate file, GATE.yaml")
-    reader.add_argument("--out", type=str, default="report", help="folder of the report")
-    reader.add_argument("--seed", type=int, default=0, help="seed of whatever a check draws")
-    given = reader.parse_args(argv)
+    given = _arguments(known).parse_args(argv)
     suite, cases = read_gate(Path(given.gate), given.suite, known)
-    simulator = load(given.simulator, known)
-    held_out = read(given.data)
+    simulator, held_out = load(given.simulator, known), read(given.data)
     evidence = Evidence(
         held_out=held_out.trajectories,
         training=read(given.training_data).trajectories if given.training_data else (),
@@ -77,6 +57,21 @@ def run(command: str, argv: list[str], options: Options) -> int:
         print(f"{item.name}: {item.finding.summary}")
     print(f"\ngate {'passed' if report.passed else 'FAILED'}: {files['report.html']}")
     return 0 if report.passed else 1
+
+
+def _arguments(known: Catalog) -> Parser:
+    reader = parser("check", DESCRIPTION, known, [])
+    add = reader.add_argument
+    add("simulator", type=str, help="a run folder (runs/NAME) or an archive folder")
+    add("--data", type=str, required=True, help="held-out trajectories, FILE.h5")
+    add("--training-data", type=str, default=None, help="what it was trained on, FILE.h5")
+    add("--sibling", action="append", default=[], help="the same model from another seed")
+    add("--reference", action="append", default=[], help="NAME=SIMULATOR, drawn, never judged")
+    add("--suite", type=str, default=None, help="which suite of the gate file")
+    add("-c", "--gate", type=str, required=True, help="the gate file, GATE.yaml")
+    add("--out", type=str, default="report", help="folder of the report")
+    add("--seed", type=int, default=0, help="seed of whatever a check draws")
+    return reader
 
 
 def read_gate(path: Path, suite: str | None, known: Catalog) -> tuple[str, list[gate.Case]]:

@@ -11,8 +11,8 @@ from simlearn.dynamics.base import (
 from simlearn.dynamics.energy import Energy, SeparableEnergy
 from simlearn.dynamics.graph import Newtonian, PairField
 from simlearn.dynamics.linear import Estimate, Multilinear
-from simlearn.dynamics.pairforce import PairForce
 from simlearn.dynamics.neural import Flattened, HenonMap, MLPField, ResidualMap, Standardizable
+from simlearn.dynamics.pairforce import PairForce
 
 __all__ = [
     "Dynamics",

@@ -14,7 +14,8 @@ import torch
 
 from simlearn.component import ConfigError, EnvironmentFault, describe
 from simlearn.simulator import Simulator
-from simlearn.stability.check import Check, Evidence
+from simlearn.stability.check import Check
+from simlearn.stability.evidence import Evidence
 from simlearn.stability.render import to_html
 from simlearn.stability.report import Item, Report, Severity
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from xml.etree import ElementTree
 
-from simlearn.stability.check import Finding, Metric
+from simlearn.stability.finding import Finding, Metric
 
 SCHEMA = 1
 Severity = Literal["error", "warning"]

@@ -1,8 +1,6 @@
-"""Contract tests that any plugin runs on its own components.
+"""What is asked of a component.
 
-One line in a plugin's test file is enough::
-
-    test_contract = simlearn.testing.contract(simlearn_duffing)
+One function an aspect, each raising AssertionError where it fails.
 """
 
 from __future__ import annotations
@@ -10,95 +8,21 @@ from __future__ import annotations
 import inspect
 import pickle
 import re
-from collections.abc import Callable, Iterator
-from types import ModuleType
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from simlearn import catalog
 from simlearn.component import Component, EnvironmentFault, arguments, build, class_path, describe
 from simlearn.data.generate import DatasetGenerator, System, sample_times
-from simlearn.dynamics.base import Dynamics, HamiltonianField, Map, SplitField, VectorField
+from simlearn.dynamics.base import Dynamics, VectorField
 from simlearn.integrators.base import Integrator
 from simlearn.simulator import Simulator
 from simlearn.stability.check import Check
 from simlearn.state import Topology, Trajectory
+from simlearn.testing.cases import SEED, derivative, examples, permuted, sample
 from simlearn.training.objective import Objective
 from simlearn.training.stabilizer import Stabilizer
-
-Aspect = Callable[[Any], None]
-SEED = 7
-
-
-def contract(plugin: ModuleType | Any) -> Callable[..., None]:
-    """A parametrised pytest test of everything a plugin offers.
-
-    Args:
-        plugin: The module (or object) with the `simlearn_components` hook.
-    """
-    import pytest
-
-    offered = [c for c in plugin.simlearn_components() if catalog.kind_of(c)]
-    cases = [
-        pytest.param(cls, aspect, id=f"{cls.__name__}-{aspect.__name__}")
-        for cls in offered
-        for aspect in aspects(cls)
-    ]
-
-    @pytest.mark.parametrize(("cls", "aspect"), cases)
-    def test_contract(cls: type[Component], aspect: Aspect) -> None:
-        aspect(cls)
-
-    return test_contract
-
-
-def aspects(cls: type[Component]) -> list[Aspect]:
-    """What is asked of a component of its kind."""
-    asked: list[Aspect] = [documents_every_argument, builds_from_its_description, survives_pickle]
-    if issubclass(cls, Dynamics):
-        asked += [runs_in_both_precisions, is_deterministic, leaves_the_global_rng_alone]
-        asked += [batch_equals_its_parts]
-        if cls.equivariant:
-            asked.append(permuting_rows_permutes_the_answer)
-        if issubclass(cls, HamiltonianField | SplitField):
-            asked.append(force_is_the_gradient_of_the_energy)
-    if issubclass(cls, Integrator):
-        asked.append(steps_a_field)
-    if issubclass(cls, DatasetGenerator):
-        asked += [trajectory_depends_on_seed_and_index, drawing_leaves_the_global_rng_alone]
-    if issubclass(cls, Stabilizer):
-        asked.append(overrides_something_and_says_its_bias)
-    if issubclass(cls, Objective):
-        asked.append(says_how_long_a_window_is)
-    if issubclass(cls, Check):
-        asked.append(judges_or_declines)
-    return asked
-
-
-def examples(cls: type[Component]) -> Iterator[Any]:
-    """The component's own examples, built under a seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        yield from cls.examples()
-
-
-def sample(dynamics: Dynamics, systems: int = 1) -> tuple[Tensor, Topology]:
-    """A state and a topology that the dynamics accept, float64."""
-    names = tuple(getattr(dynamics, "names", ()))
-    rows = getattr(dynamics, "rows", None) or len(names) or 3
-    topology = Topology.complete(rows, names).repeat(systems)
-    rng = torch.Generator().manual_seed(SEED)
-    x = torch.randn(topology.rows, dynamics.dim or 4, generator=rng, dtype=torch.float64)
-    return x, topology
-
-
-def derivative(dynamics: Dynamics, x: Tensor, topology: Topology) -> Tensor:
-    """dx/dt of a field at t = 0, or the next state of a map."""
-    if isinstance(dynamics, Map):
-        return dynamics(0.0, x, 0.1, topology)
-    return dynamics(0.0, x, topology)
 
 
 def documents_every_argument(cls: type[Component]) -> None:
@@ -189,18 +113,6 @@ def permuting_rows_permutes_the_answer(cls: type[Dynamics]) -> None:
             rtol=1e-10,
             atol=1e-12,
         )
-
-
-def permuted(topology: Topology, order: Tensor) -> Topology:
-    """The same system with its rows in another order: new row k is old row ``order[k]``."""
-    place = torch.empty_like(order)
-    place[order] = torch.arange(len(order))
-    graph = type(topology.graph)(place[topology.graph.edge_index], topology.rows)
-    changes: dict[str, Any] = {"graph": graph}
-    for name in ("node_type", "node_attr", "inputs", "system"):
-        value = getattr(topology, name)
-        changes[name] = None if value is None else value[order]
-    return topology.replace(**changes)
 
 
 def force_is_the_gradient_of_the_energy(cls: type[Any]) -> None:
@@ -300,7 +212,7 @@ def judges_or_declines(cls: type[Check]) -> None:
     from simlearn.component import SimlearnError
     from simlearn.dynamics.energy import SeparableEnergy
     from simlearn.integrators.symplectic import Leapfrog
-    from simlearn.stability.check import Evidence
+    from simlearn.stability.evidence import Evidence
 
     for one in examples(cls):
         with torch.random.fork_rng(devices=[]):

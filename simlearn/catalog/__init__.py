@@ -1,0 +1,125 @@
+"""Lists and resolves components by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from importlib import metadata
+from typing import Any
+
+import pluggy
+
+from simlearn.catalog.kinds import CoreComponents, kind_of
+from simlearn.catalog.plugin import Plugin, load_plugins
+from simlearn.component import Component, ConfigError, PluginError, class_path
+from simlearn.stability.report import Report
+
+__all__ = ["Catalog", "CoreComponents", "Plugin", "kind_of", "load"]
+
+
+class Catalog:
+    """All components that can be named.
+
+    Args:
+        plugins: What was loaded, broken ones included.
+        manager: The pluggy manager in which the sound ones are registered.
+    """
+
+    def __init__(self, plugins: Sequence[Plugin], manager: pluggy.PluginManager):
+        self.plugins, self.manager = tuple(plugins), manager
+        self.offers: dict[str, tuple[type[Component], Plugin]] = {
+            cls.__name__: (cls, plugin) for plugin in plugins for cls in plugin.components
+        }
+
+    def components(self, kind: type[Component] | None = None) -> list[type[Component]]:
+        """The offered classes, of one kind or all, by name."""
+        found = [cls for cls, _ in self.offers.values() if kind is None or issubclass(cls, kind)]
+        return sorted(found, key=lambda cls: cls.__name__)
+
+    def failed(self) -> list[Plugin]:
+        """Plugins that did not load."""
+        return [plugin for plugin in self.plugins if plugin.status == "failed"]
+
+    def modules(self) -> list[str]:
+        """Top-level modules that a config may name: the core's and those of the loaded plugins."""
+        loaded = {p.module.split(".")[0].split(":")[0] for p in self.plugins if p.status == "ok"}
+        return sorted(loaded | {"simlearn"})
+
+    def announce(self, report: Report) -> list[str]:
+        """Tell every plugin the verdict.
+
+        One that fails while it listens changes nothing, and is named.
+        """
+        failures = []
+        for listener in self.manager.get_plugins():
+            others = [p for p in self.manager.get_plugins() if p is not listener]
+            hook = self.manager.subset_hook_caller("simlearn_gate_finished", others)
+            try:
+                hook(report=report)
+            except Exception as error:
+                name = self.manager.get_name(listener)
+                failures.append(
+                    f"plugin {name} failed hearing the verdict: {type(error).__name__}: {error}"
+                )
+        return failures
+
+    def find(self, name: str, kind: type[Component] | None = None) -> type[Component]:
+        """The component of a name or full path, among classes that are imported already.
+
+        Raises:
+            ConfigError: Nothing is called so; the nearest names are offered.
+        """
+        short = name.rpartition(".")[2]
+        if short in self.offers and name in (short, class_path(self.offers[short][0])):
+            return self.offers[short][0]
+        for cls in _below(Component):
+            if class_path(cls) == name and cls.__module__.split(".")[0] in self.modules():
+                return cls
+        raise ConfigError(self.unknown(name, kind))
+
+    def unknown(self, name: str, kind: type[Component] | None = None) -> str:
+        """The message for a name that nothing has.
+
+        The nearest ones, and plugins that might have brought it.
+        """
+        what = kind.__name__ if kind else "component"
+        names = [cls.__name__ for cls in self.components(kind)]
+        near = difflib.get_close_matches(name.rpartition(".")[2], names, n=2, cutoff=0.6)
+        hints = [f"{n} ({self.offers[n][1].name}, {self.offers[n][1].distribution})" for n in near]
+        message = f"There is no {what} named {name}"
+        message += (
+            f"; did you mean {' or '.join(hints)}?"
+            if hints
+            else f". There are: {', '.join(names)}."
+        )
+        for plugin in self.failed():
+            message += f" Plugin {plugin.label} did not load: {plugin.reason}"
+        return message
+
+
+def _below(cls: type[Any]) -> Iterable[type[Any]]:
+    for child in cls.__subclasses__():
+        yield child
+        yield from _below(child)
+
+
+def load(
+    block: Iterable[str] = (),
+    strict: bool = False,
+    entry_points: Iterable[metadata.EntryPoint] | None = None,
+) -> Catalog:
+    """Load the plugins and list what they offer; a broken one is kept as failed.
+
+    Args:
+        block: Names of plugins that are not even imported.
+        strict: Whether a broken plugin is an error.
+        entry_points: Instead of the installed ones.
+
+    Raises:
+        PluginError: ``strict``, and a plugin did not load.
+    """
+    catalog = Catalog(*load_plugins(block, entry_points))
+    if strict and catalog.failed():
+        lines = [f"{p.label}: {p.reason}" for p in catalog.failed()]
+        raise PluginError("Plugins did not load: " + "; ".join(lines))
+    return catalog

@@ -1,0 +1,132 @@
+"""LightningCLI as simlearn uses it: a run folder, the closed door, an archive at the end."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+
+from simlearn import archive
+from simlearn.cli.parsing import OneMessage
+from simlearn.cli.runs import fresh, set_latest
+from simlearn.data.module import TrajectoryData
+from simlearn.training.fit import Progress, finished
+from simlearn.training.module import SimulatorModule
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a command does and where.
+
+    Attributes:
+        command: fit, validate, test or predict.
+        folder: The run folder.
+        checkpoint: What a training is resumed from, or evaluated.
+    """
+
+    command: str
+    folder: Path
+    checkpoint: Path | None = None
+
+
+class FitParser(OneMessage, LightningArgumentParser):
+    """LightningCLI's parser with errors of one message."""
+
+
+class FitCLI(LightningCLI):
+    """LightningCLI that leaves an archive behind."""
+
+    run_of: Run
+
+    def after_fit(self) -> None:
+        """Write the archive, on one process only."""
+        if not self.trainer.is_global_zero:
+            return
+        target = self.run_of.folder / "simulator"
+        if target.exists():
+            target.rename(fresh(self.run_of.folder / "simulator-before"))
+        archive.save(finished(self.model, self.datamodule), target)
+        set_latest(self.run_of.folder)
+        print(f"run: {self.run_of.folder}")
+
+    def before_validate(self) -> None:
+        """Evaluation speaks of trained weights.
+
+        Those of the checkpoint, or of the run's archive.
+        """
+        if self.run_of.checkpoint is None:
+            trained = archive.load(self.run_of.folder)
+            self.model.configure_model()
+            self.model.simulator.load_state_dict(trained.state_dict())
+
+    before_test = before_predict = before_validate
+
+
+def quiet() -> None:
+    """Lightning says much that a user of simlearn need not know."""
+    for name in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", ".*isinstance\\(treespec.*")
+    for category in (FutureWarning, UserWarning):
+        warnings.filterwarnings("ignore", category=category, module="lightning")
+
+
+def defaults(run: Run) -> dict[str, Any]:
+    """What a config need not say of Lightning's Trainer."""
+    fitting = run.command == "fit"
+    callbacks: list[Any] = [Progress()]
+    if fitting:
+        folder = run.folder / "checkpoints"
+        callbacks.append(ModelCheckpoint(dirpath=folder, save_last=True, filename="{epoch}"))
+    return {
+        "default_root_dir": str(run.folder),
+        "callbacks": callbacks,
+        "logger": _metrics(run.folder) if fitting else False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "enable_checkpointing": fitting,
+        "log_every_n_steps": 1,
+        "num_sanity_val_steps": 0,
+        "max_epochs": 100,
+    }
+
+
+def _metrics(folder: Path) -> dict[str, Any]:
+    """metrics.csv directly in the run folder; any other logger by config."""
+    arguments = {"save_dir": str(folder.parent), "name": folder.name, "version": ""}
+    return {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": arguments}
+
+
+def execute(run: Run, arguments: list[str], asking: bool) -> None:
+    """Run the command; a fit that never began leaves no folder behind."""
+    quiet()
+    torch.set_float32_matmul_precision("highest")
+    fitting = run.command == "fit"
+    FitCLI.run_of = run
+    existed = run.folder.exists()
+    if fitting and not asking:
+        run.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        FitCLI(
+            SimulatorModule,
+            TrajectoryData,
+            args=[run.command, *arguments],
+            parser_class=FitParser,
+            trainer_defaults=defaults(run),
+            seed_everything_default=0,
+            save_config_callback=SaveConfigCallback if fitting else None,
+            save_config_kwargs={"overwrite": True},
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+        )
+    except BaseException:
+        if fitting and not existed and not (run.folder / "checkpoints").exists():
+            shutil.rmtree(run.folder, ignore_errors=True)
+        raise

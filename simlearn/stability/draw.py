@@ -1,0 +1,150 @@
+"""Draws a `Curve` with matplotlib: colours for groups, line styles for who is speaking."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from simlearn.stability.finding import Curve, Line
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito (2008): colours that people with any colour vision can tell apart.
+COLOURS = [
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"),
+    *("#56B4E9", "#7F3C8D", "#000000", "#8C6D31"),
+]
+STYLES = {"judged": "-", "truth": ":"}
+REFERENCE_STYLES = ("--", "-.")
+POINTS = 1500
+
+
+@dataclass(frozen=True)
+class _Looks:
+    """Colour and style of every line of a curve.
+
+    With several groups, colours tell the groups apart and styles who is speaking; with one,
+    colours do both.
+    """
+
+    groups: Sequence[str]
+    voices: Sequence[tuple[str, str]]
+
+    @classmethod
+    def of(cls, curve: Curve) -> _Looks:
+        groups = list(dict.fromkeys(line.group for line in curve.lines))
+        return cls(groups, list(dict.fromkeys((line.role, line.label) for line in curve.lines)))
+
+    @property
+    def by_group(self) -> bool:
+        return len(self.groups) > 1
+
+    def colour(self, line: Line) -> str:
+        index = (
+            self.groups.index(line.group)
+            if self.by_group
+            else self.voices.index((line.role, line.label))
+        )
+        return COLOURS[index % len(COLOURS)]
+
+    def style(self, role: str, label: str) -> str:
+        if role != "reference":
+            return STYLES[role]
+        names = [name for kind, name in self.voices if kind == "reference"]
+        return REFERENCE_STYLES[names.index(label) % len(REFERENCE_STYLES)]
+
+
+def thinned(line: Line, most: int = POINTS) -> tuple[list[float], list[float]]:
+    """At most so many points of a line."""
+    stride = max(1, -(-len(line.x) // most))
+    return list(line.x)[::stride], list(line.y)[::stride]
+
+
+def draw(curve: Curve, axes: Axes) -> None:
+    """Draw a curve onto matplotlib axes."""
+    looks = _Looks.of(curve)
+    for low, high in curve.shaded:
+        axes.axvspan(low, high, color="0.9", zorder=0)
+    for line in curve.lines:
+        _line(curve, line, looks, axes)
+    axes.set(xlabel=curve.x_label, ylabel=curve.y_label, xscale=curve.x_scale)
+    if curve.y_scale == "symlog":
+        axes.set_yscale("symlog", linthresh=1e-2)
+    else:
+        axes.set_yscale(curve.y_scale)
+    if curve.equal:
+        axes.set_aspect("equal", adjustable="datalim")
+    if curve.focus:
+        _focus(curve, axes)
+    if curve.categories:
+        places = range(len(curve.categories))
+        axes.set_xticks(places, list(curve.categories), rotation=30, ha="right")
+    axes.grid(visible=True, color="0.93", linewidth=0.6)
+    _legend(curve, looks, axes)
+
+
+def _line(curve: Curve, line: Line, looks: _Looks, axes: Axes) -> None:
+    x, y = thinned(line)
+    colour = looks.colour(line)
+    if line.error is not None:
+        axes.errorbar(x, y, list(line.error), fmt="o", color=colour, capsize=3, markersize=4)
+    elif curve.categories:
+        axes.plot(x, y, "_", color=colour, markersize=11)
+    else:
+        judged = line.role == "judged"
+        axes.plot(
+            x,
+            y,
+            looks.style(line.role, line.label),
+            color=colour,
+            linewidth=1.6 if judged else 1.1,
+            alpha=1.0 if judged else 0.8,
+            zorder=2.5 if judged else 2.0,
+        )
+
+
+def _focus(curve: Curve, axes: Axes) -> None:
+    """Cut the ordinate to what the judged simulator and the truth need, with a margin."""
+    seen = [v for n in curve.lines if n.role != "reference" for v in n.y if math.isfinite(v)]
+    if seen:
+        low, high = min(seen), max(seen)
+        margin = 0.25 * (high - low) or abs(high) or 1.0
+        axes.set_ylim(low - margin, high + margin)
+
+
+def _legend(curve: Curve, looks: _Looks, axes: Axes) -> None:
+    """Who is speaking once, and groups once, instead of every combination."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Any] = []
+    for role, label in looks.voices:
+        first = next(n for n in curve.lines if (n.role, n.label) == (role, label))
+        colour = "0.35" if looks.by_group and not curve.categories else looks.colour(first)
+        mark = ("o" if first.error is not None else "_") if curve.categories else ""
+        style: Any = "" if curve.categories else looks.style(role, label)
+        handles.append(Line2D([], [], linestyle=style, marker=mark, color=colour, label=label))
+    if looks.by_group and not curve.categories:
+        for group in looks.groups:
+            colour = COLOURS[looks.groups.index(group) % len(COLOURS)]
+            handles.append(Line2D([], [], color=colour, linewidth=4, label=group))
+    if curve.shaded and curve.shaded_label:
+        handles.append(Patch(color="0.9", label=curve.shaded_label))
+    axes.legend(
+        handles=handles, fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5)
+    )
+
+
+def picture(curve: Curve) -> bytes:
+    """The curve as PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 6.2 if curve.equal else 4.4), layout="constrained")
+    draw(curve, figure.subplots())
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()

@@ -1,0 +1,136 @@
+"""What a check says: metrics, pictures, and a verdict that follows from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Self
+
+Verdict = Literal["pass", "fail", "not_applicable"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of a finding.
+
+    Attributes:
+        name: What it is.
+        value: What was measured; NaN fails.
+        limit: What it is held against; None where it is only told.
+        sense: "max" if the value may be at most the limit, "min" if at least.
+        unit: Unit of value and limit.
+        noise: Uncertainty of the value; a value this near to its limit is flagged.
+        beside: The same number for the references, never judged.
+    """
+
+    name: str
+    value: float
+    limit: float | None = None
+    sense: Literal["max", "min"] = "max"
+    unit: str = ""
+    noise: float = 0.0
+    beside: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the value is a number on the right side of its limit."""
+        if not math.isfinite(self.value):
+            return False
+        if self.limit is None:
+            return True
+        return self.value <= self.limit if self.sense == "max" else self.value >= self.limit
+
+    @property
+    def marginal(self) -> bool:
+        """Whether the limit lies within the noise of the value."""
+        return self.limit is not None and 0 < self.noise >= abs(self.value - self.limit)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a picture.
+
+    Attributes:
+        x: Abscissae.
+        y: Ordinates.
+        role: "judged", "truth" or "reference": decides its style.
+        group: Lines of one group share a colour.
+        label: What the legend says.
+        error: Half the length of error bars; points instead of a line.
+    """
+
+    x: Sequence[float]
+    y: Sequence[float]
+    role: Literal["judged", "truth", "reference"] = "judged"
+    group: str = ""
+    label: str = ""
+    error: Sequence[float] | None = None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A picture: lines on axes, with regions shaded.
+
+    Attributes:
+        lines: What is drawn.
+        x_label: Abscissa with its unit.
+        y_label: Ordinate with its unit.
+        caption: What to see, in a sentence or two.
+        x_scale: "linear" or "log".
+        y_scale: "linear", "log" or "symlog".
+        shaded: Intervals of the abscissa.
+        shaded_label: What they are.
+        equal: Whether both axes have one scale, as for orbits.
+        focus: Whether the ordinate is cut to what the judged simulator and the truth need.
+        categories: Names of the abscissae 0, 1, 2 ... instead of numbers.
+    """
+
+    lines: Sequence[Line]
+    x_label: str
+    y_label: str
+    caption: str = ""
+    x_scale: str = "linear"
+    y_scale: str = "linear"
+    shaded: Sequence[tuple[float, float]] = ()
+    shaded_label: str = ""
+    equal: bool = False
+    focus: bool = False
+    categories: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found.
+
+    Attributes:
+        verdict: "pass", "fail", or "not_applicable" with the reason as summary.
+        metrics: The numbers.
+        summary: One paragraph in plain words.
+        curves: Pictures by title.
+        remedies: What to do about a failure, best first.
+    """
+
+    verdict: Verdict
+    metrics: tuple[Metric, ...] = ()
+    summary: str = ""
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    remedies: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        metrics: Sequence[Metric],
+        summary: str,
+        curves: Mapping[str, Curve] | None = None,
+        remedies: Sequence[str] = (),
+    ) -> Self:
+        """A finding whose verdict follows from its metrics; no metric at all is a failure."""
+        good = bool(metrics) and all(metric.passed for metric in metrics)
+        verdict: Verdict = "pass" if good else "fail"
+        return cls(verdict, tuple(metrics), summary, curves or {}, tuple(remedies))
+
+    @classmethod
+    def not_applicable(cls, reason: str) -> Self:
+        """The check says nothing about this simulator, and why."""
+        return cls("not_applicable", summary=reason)
