@@ -54,13 +54,20 @@ class PairForce(PairField):
         self.register_buffer("centres", centres)
         self.spacing = float(centres[1] - centres[0])
         self.log_mass = nn.Parameter(torch.full((len(names) - 1,), -7.0))
-        self.weights = nn.Parameter(torch.full((terms,), 1e-4))
+        # in units of the largest one at the start, so that one step of an optimizer suits them
+        # and the logarithms of the masses alike
+        self.shape = nn.Parameter(torch.ones(terms))
         self.register_buffer("start_size", torch.tensor(1e-4, dtype=torch.float64))
 
     @classmethod
     def examples(cls) -> Iterable[Self]:
         """A star and two planets."""
         return [cls(names=("star", "near", "far"), terms=6, r_min=0.5, r_max=5.0)]
+
+    @property
+    def weights(self) -> Tensor:
+        """Coefficients w_k, ``[terms]``."""
+        return self.shape * self.start_size
 
     def masses(self) -> Tensor:
         """(1, exp(log μ))."""
@@ -128,13 +135,13 @@ class PairForce(PairField):
         """Take masses (clipped at 1e-9) and force coefficients over."""
         with torch.no_grad():
             self.log_mass.copy_(coefficients["mass"][1:].clamp_min(self.MASS_FLOOR).log())
-            self.weights.copy_(coefficients["weights"])
             self.start_size.copy_(coefficients["weights"].abs().max())
+            self.shape.copy_(coefficients["weights"] / self.start_size)
 
     def unevenness(self) -> Tensor:
         """|D₂ w|² / max|w₀|²."""
-        bend = self.weights[:-2] - 2 * self.weights[1:-1] + self.weights[2:]
-        return (bend * bend).sum() / self.start_size**2
+        bend = self.shape[:-2] - 2 * self.shape[1:-1] + self.shape[2:]
+        return (bend * bend).sum()
 
     def estimates(
         self, coefficients: Mapping[str, Tensor], errors: Mapping[str, Tensor]
