@@ -132,7 +132,7 @@ class Simulator(nn.Module):
         if good < len(x) and not bool(x[good].isfinite().all()):
             status = "diverged"
         if not x.requires_grad:
-            x = x[:good]
+            x = x[: max(1, good)]
         t = t0 + self.dt * every * torch.arange(len(x), dtype=torch.float64, device=x.device)
         return Trajectory(t.to(x.dtype), x, topology, status=status, finite_steps=good)
 

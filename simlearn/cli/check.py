@@ -121,7 +121,7 @@ def _case(entry: Any, path: Path, known: Catalog) -> gate.Case:
             f"optional (true | false); got {entry!r}."
         )
     reader = parser("check", "", known, [path])
-    reader.add_subclass_arguments(Check, "check", required=True)
+    reader.add_argument("--check", type=Check, required=True)
     spec = {"class_path": str(entry["class_path"]), "init_args": entry.get("init_args") or {}}
     built = reader.instantiate_classes(reader.parse_object({"check": spec}))
     return gate.Case(built.check, severity, optional)

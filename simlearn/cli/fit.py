@@ -11,8 +11,8 @@ from simlearn.component import ConfigError
 
 OWN = """simlearn's own options, beside those of LightningCLI below:
   --run NAME           name of the run folder runs/NAME; the config's name by default. A new fit
-  never
-                       overwrites one: -2, -3 ... is appended. validate, test and predict read it.
+                       never overwrites one: -2, -3 ... is appended. validate, test and predict
+                       read it.
   --resume [last|PATH] continue a training from its last checkpoint, or from a checkpoint file
   --seeds R            train R sister models with seeds 0 to R - 1, in runs NAME-seed0 ...
 """
@@ -32,7 +32,7 @@ def run(command: str, argv: list[str], options: Options) -> int:
     OneMessage.known, OneMessage.files = known, files
     if {"-h", "--help"} & set(rest):
         print(OWN)
-    name = own.run or (files[-1].stem if files else "run")
+    name = own.run or (files[0].stem if files else "run")
     if own.seeds is None:
         _once(command, own, name, rest, asking)
         return 0

@@ -24,7 +24,9 @@ def run(command: str, argv: list[str], options: Options) -> int:
     known = prepare(options)
     reader = parser(command, DESCRIPTION, known, configs_in(argv))
     reader.add_argument("-c", "--config", action="config", help="YAML with any of these options")
-    reader.add_subclass_arguments(DatasetGenerator, "generator", required=True)
+    reader.add_argument(
+        "--generator", type=DatasetGenerator, required=True, help="which generator, by name"
+    )
     reader.add_argument("--count", type=int, default=1, help="number of trajectories")
     reader.add_argument("--steps", type=int, required=True, help="states of each trajectory")
     reader.add_argument(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import warnings
@@ -17,6 +18,7 @@ from simlearn import archive
 from simlearn.cli.parsing import OneMessage
 from simlearn.cli.runs import fresh, set_latest
 from simlearn.data.module import TrajectoryData
+from simlearn.data.writer import Writer
 from simlearn.training.fit import Progress, finished
 from simlearn.training.module import SimulatorModule
 
@@ -67,6 +69,16 @@ class FitCLI(LightningCLI):
             self.model.simulator.load_state_dict(trained.state_dict())
 
     before_test = before_predict = before_validate
+
+    def after_predict(self) -> None:
+        """Keep the rollouts as a dataset in the run folder."""
+        rolled = self.trainer.predict_loop.predictions
+        path = self.run_of.folder / "predictions.h5"
+        with Writer(path, overwrite=True) as writer:
+            for one in rolled:
+                writer.append(one)
+            writer.finish({"predicted_by": str(self.run_of.folder), **self.datamodule.provenance})
+        print(f"{path}: {len(rolled)} batches of rollouts")
 
 
 def quiet() -> None:
@@ -129,4 +141,6 @@ def execute(run: Run, arguments: list[str], asking: bool) -> None:
     except BaseException:
         if fitting and not existed and not (run.folder / "checkpoints").exists():
             shutil.rmtree(run.folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                run.folder.parent.rmdir()  # only where nothing else is in it
         raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,9 @@ class OneMessage:
     files: Sequence[Path] = ()
 
     def error(self, message: str, ex: Exception | None = None) -> Any:
-        """Raise the one message."""
+        """Raise the one message; parsers of nested components let the outermost one speak."""
+        if not self.exit_on_error:  # type: ignore[attr-defined]
+            return super().error(message, ex)  # type: ignore[misc]
         raise ConfigError(explained(message, type(self).known, type(self).files)) from ex
 
 
@@ -127,50 +129,82 @@ def parser(command: str, description: str, known: Catalog, files: Sequence[Path]
 def explained(message: str, known: Catalog, files: Sequence[Path] = ()) -> str:
     """What jsonargparse means, in one short message: where, what was given, what was wanted."""
     keys = re.findall(r'[Pp]arser key "([^"]+)"', message)
-    key = (
-        ".".join(keys)
-        if len(keys) > 1 and not keys[1].startswith(keys[0])
-        else (keys[-1] if keys else "")
-    )
-    kind = KIND_OF_KEY.get(re.sub(r"\W*\d*$", "", keys[0]).rpartition(".")[2]) if keys else None
-    unknown = re.search(r"Expected a dot import path string: *(\S+)", message)
-    denied = re.search(r"Importing '([^']+)' is not allowed", message)
-    option = re.search(
-        r"(?:Option|option) '?([\w.]+)'? is not accepted|does not accept option '(\w+)'", message
-    )
+    key = keys[0] if keys else ""
+    if len(keys) > 1:
+        key = keys[1] if keys[1].startswith(keys[0]) else f"{keys[0]}.{keys[-1]}"
     owner = re.search(r"class_path '([^']+)'", message)
-    if denied:
-        text = (
-            f"{denied[1]} was refused and not imported: it belongs to no installed plugin. Its "
-            "package can be "
-            f"allowed with --allow-import {denied[1].split('.')[0]}, if you trust it."
-        )
-        return _at(key, denied[1], files) + text
-    if unknown:
-        name = unknown[1].strip("'\"")
-        return _at(key, name, files) + known.unknown(name, kind)
-    if option:
-        given = option[1] or option[2]
-        return _at(key, given, files) + _no_argument(given, owner[1] if owner else "", known)
-    last = [line.strip() for line in message.splitlines() if line.strip()]
-    plain = next(
-        (line for line in reversed(last) if "Expected" in line or "required" in line),
-        last[-1] if last else "",
+    short = owner[1].rpartition(".")[2] if owner else ""
+    for pattern, explain in _PATTERNS:
+        found = re.search(pattern, message)
+        if found:
+            text, place = explain(found, known, keys[0] if keys else "", short)
+            return _at(key, place, files) + text
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return _at(key, short, files) + (lines[-1] if lines else message).rstrip(".") + "."
+
+
+Explained = tuple[str, str]
+
+
+def _refused(found: re.Match[str], known: Catalog, key: str, short: str) -> Explained:
+    name = found[1]
+    return (
+        f"{name} was refused and not imported: it belongs to no installed plugin. Its package can "
+        f"be allowed with --allow-import {name.split('.')[0]}, if you trust it.",
+        name,
     )
-    plain = re.sub(r"<class '([\w.]+)'>", r"\1", plain)
-    who = f"{owner[1].rpartition('.')[2]}: " if owner else ""
-    value = re.search(r"Got value: (\S+)", plain)
-    return _at(key, value[1] if value else "", files) + who + plain.rstrip(".") + "."
 
 
-def _no_argument(given: str, owner: str, known: Catalog) -> str:
-    short = owner.rpartition(".")[2]
-    if short in known.offers:
-        takes = list(arguments(known.offers[short][0]))
-        near = difflib.get_close_matches(given, takes, 1)
-        hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(takes) or 'none'}."
-        return f"{short} has no argument {given}; {hint}"
-    return f"{short + ' has no option ' if short else 'there is no option '}{given}. See --help."
+def _unknown(found: re.Match[str], known: Catalog, key: str, short: str) -> Explained:
+    name = found[1].strip("'\"")
+    kind = KIND_OF_KEY.get(re.sub(r"\W*\d*$", "", key).rpartition(".")[2])
+    return known.unknown(name, kind), name
+
+
+def _argument(found: re.Match[str], known: Catalog, key: str, short: str) -> Explained:
+    return _no_argument(found[1], short, known), found[1]
+
+
+def _option(found: re.Match[str], known: Catalog, key: str, short: str) -> Explained:
+    group, _, name = found[1].rpartition(".")
+    takes: list[str] = []
+    if group in ("data", "model"):
+        from simlearn.data.module import TrajectoryData
+        from simlearn.training.module import SimulatorModule
+
+        takes = list(arguments(TrajectoryData if group == "data" else SimulatorModule))
+    return f"{group or 'the command'} has no option {name}{_nearest(name, takes)}", name
+
+
+def _missing(found: re.Match[str], known: Catalog, key: str, short: str) -> Explained:
+    return f"{short or 'the command'} needs {found[1].strip()}; see --help.", short
+
+
+def _type(found: re.Match[str], known: Catalog, key: str, short: str) -> Explained:
+    wanted = re.sub(r"<class '([\w.]+)'>", r"\1", found[1]).removeprefix("a ")
+    return f"wanted {wanted}, got {found[2]}.", found[2].split()[0]
+
+
+_PATTERNS: tuple[tuple[str, Callable[[re.Match[str], Catalog, str, str], Explained]], ...] = (
+    (r"Importing '([^']+)' is not allowed", _refused),
+    (r"Expected a dot import path string: *(\S+)", _unknown),
+    (r"Option '?([\w.]+)'? is not accepted", _argument),
+    (r"does not accept option '([\w.]+)'", _option),
+    (r"arguments are required: ([^\n]+)", _missing),
+    (r"Expected (?:a |an )?(.+?)\. Got value: (\S+)", _type),
+)
+
+
+def _nearest(name: str, takes: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, takes, 1)
+    if near:
+        return f"; did you mean {near[0]}?"
+    return f"; it takes {', '.join(takes)}." if takes else ". See --help."
+
+
+def _no_argument(given: str, short: str, known: Catalog) -> str:
+    takes = list(arguments(known.offers[short][0])) if short in known.offers else []
+    return f"{short or 'the component'} has no argument {given}{_nearest(given, takes)}"
 
 
 def _at(key: str, text: str, files: Sequence[Path]) -> str:

@@ -52,6 +52,8 @@ class Windows:
         DataError: No trajectory is as long as a window.
     """
 
+    batch_sampler = None  # Lightning looks for it wherever it finds a sampler
+
     def __init__(
         self,
         trajectories: Sequence[Trajectory],

@@ -115,13 +115,13 @@ class Report:
         lines = [
             f"## simlearn gate: {'passed' if self.passed else 'FAILED'}",
             "",
-            f"{self.simulator}, suite `{self.suite}`",
+            f"{_cell(self.simulator)}, suite {_cell(self.suite)}",
             "",
             "| " + " | ".join(head) + " |",
             "|" + " --- |" * len(head),
         ]
         lines += ["| " + " | ".join(_cell(c) for c in row) + " |" for row in self._rows()]
-        lines += ["", *(f"* **{i.name}**: {i.finding.summary}" for i in self.items)]
+        lines += ["", *(f"* **{i.name}**: {_cell(i.finding.summary)}" for i in self.items)]
         return "\n".join(lines) + "\n"
 
     def to_text(self) -> str:

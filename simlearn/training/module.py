@@ -89,11 +89,7 @@ class SimulatorModule(pl.LightningModule):
 
         Unless a training is resumed.
         """
-        if not self.trainer.optimizers and self.trainer.max_epochs != 0:
-            raise ConfigError(
-                f"{type(self.simulator.dynamics).__name__} has nothing to learn; set "
-                "trainer.max_epochs to 0."
-            )
+        _refuse_nothing_to_learn(self)
         if self.trainer.ckpt_path is not None:
             return
         if self.start is not None:
@@ -127,28 +123,42 @@ class SimulatorModule(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Log the loss of the epoch's last evaluation; stop where it is no number."""
         assert self.last_loss is not None
-        if not torch.isfinite(self.last_loss):
-            raise NumericalError(
-                f"The loss became {float(self.last_loss)} in epoch {self.current_epoch}. "
-                "Take a smaller learning rate, a shorter horizon, or gradient clipping."
-            )
+        _refuse_nan(self.last_loss, self.current_epoch)
         self.log("loss", self.last_loss, prog_bar=True)
         self.log("evaluations", float(self.evaluations))
 
-    def _evaluate(self, window: Trajectory, name: str) -> None:
-        with torch.no_grad():
-            window = window.to(self.device, self.number)
-            self.log(name, self.objective.loss(self.simulator, window), batch_size=1, prog_bar=True)
-
     def validation_step(self, window: Trajectory, index: int) -> None:
         """The objective on held-out windows, without stabilizers."""
-        self._evaluate(window, "validation_loss")
+        window = window.to(self.device, self.number)
+        name = "test_loss" if self.trainer.testing else "validation_loss"
+        with torch.no_grad():
+            self.log(name, self.objective.loss(self.simulator, window), batch_size=1)
 
-    def test_step(self, window: Trajectory, index: int) -> None:
-        """The objective on test windows, without stabilizers."""
-        self._evaluate(window, "test_loss")
+    test_step = validation_step
 
     def predict_step(self, window: Trajectory, index: int) -> Trajectory:
         """A rollout from the start of each window to its end."""
         window = window.to(self.device, self.number)
         return self.simulator.rollout(window.x[0], window.steps - 1, window.topology)
+
+
+def _refuse_precision(precision: str) -> None:
+    if precision != "32-true":
+        raise ConfigError(
+            f"trainer.precision is {precision!r}; simlearn sets the precision itself. "
+            "Leave it out and give model.dtype float32 or float64."
+        )
+
+
+def _refuse_nothing_to_learn(module: SimulatorModule) -> None:
+    if module.optimizer_name == "none" and module.trainer.max_epochs != 0:
+        kind = type(module.simulator.dynamics).__name__
+        raise ConfigError(f"{kind} has nothing to learn; set trainer.max_epochs to 0.")
+
+
+def _refuse_nan(loss: Tensor, epoch: int) -> None:
+    if not torch.isfinite(loss):
+        raise NumericalError(
+            f"The loss became {float(loss)} in epoch {epoch}. "
+            "Take a smaller learning rate, a shorter horizon, or gradient clipping."
+        )

@@ -1,0 +1,168 @@
+"""Objectives, stabilizers and the one LightningModule."""
+
+import pathlib
+
+import pytest
+import torch
+
+import simlearn
+from simlearn import ConfigError, Simulator, Topology, Trajectory
+from simlearn.component import NumericalError
+from simlearn.data.windows import Windows
+from simlearn.dynamics import HenonMap, MLPField, PairForce, SeparableEnergy
+from simlearn.integrators import RK4, Leapfrog
+from simlearn.randomness import generator
+from simlearn.training.objective import DerivativeMatching, MultiStep, OneStep, central_differences
+from simlearn_mechanics import MassSpring
+from simlearn_stabilizers import NoiseInjection, Roughness, Standardize
+
+TIMES = simlearn.sample_times(40, 0.1)
+
+
+@pytest.fixture
+def data():
+    return list(MassSpring().draw(range(6), TIMES, 0))
+
+
+def small(dtype=torch.float64):
+    return Simulator(SeparableEnergy(dim=2, width=8).to(dtype), Leapfrog(), 0.1)
+
+
+@pytest.mark.parametrize("objective", [DerivativeMatching(), OneStep(), MultiStep(5)])
+def test_the_truth_has_no_loss_and_a_stranger_has(data, objective, seeded):
+    """With RK4 at a small step the truth is exact to the scheme's error."""
+    objective.prepare(data)
+    window = data[0].slice(0, objective.length(data))
+    truth = Simulator(MassSpring().truth(), RK4(), 0.1)
+    assert float(objective.loss(truth, window)) < 1e-9
+    assert float(objective.loss(small(), window).detach()) > 1e-3
+
+
+def test_central_differences_are_of_second_order():
+    errors = []
+    for n in (50, 100, 200):
+        t = torch.linspace(0, 3, n, dtype=torch.float64)
+        track = Trajectory(t, t.sin()[:, None, None], Topology.isolated(1))
+        inner, slope = central_differences(track)
+        assert inner.steps == n - 2
+        errors.append(float((slope[:, 0, 0] - inner.t.cos()).abs().max()))
+    assert errors[0] / errors[2] == pytest.approx(16, rel=0.1)
+
+
+def test_body_scales_are_the_root_mean_square_of_each_half():
+    x = torch.zeros(3, 2, 4, dtype=torch.float64)
+    x[:, 0, :2], x[:, 0, 2:], x[:, 1, :2], x[:, 1, 2:] = 3, 0.5, 10, 0.1
+    topology = Topology.complete(2, ("a", "b"))
+    objective = MultiStep(1, scale="body")
+    objective.prepare([Trajectory(torch.arange(3.0), x, topology)])
+    scaled = objective.scaled(x[0].clone(), topology)
+    torch.testing.assert_close(scaled, torch.ones_like(scaled))
+
+
+def test_the_data_interval_must_be_the_step(data):
+    objective = MultiStep(3)
+    objective.prepare(data)
+    with pytest.raises(ConfigError, match=r"sampled every 0\.1"):
+        objective.loss(Simulator(small().dynamics, Leapfrog(), 0.2), data[0].slice(0, 4))
+    with pytest.raises(ConfigError, match="needs a vector field"):
+        DerivativeMatching().loss(Simulator(HenonMap()), data[0].slice(0, 1))
+
+
+@pytest.mark.parametrize("optimizer", [None, lambda p: torch.optim.LBFGS(p, max_iter=5)])
+def test_fit_lowers_the_loss_and_freezes(data, optimizer, seeded):
+    simulator = small()
+    objective = MultiStep(5)
+    objective.prepare(data)
+    windows = next(iter(Windows(data, 6)))
+    before = objective.loss(simulator, windows).item()
+    state = torch.random.get_rng_state()
+    fitted = simlearn.fit(simulator, data, objective=objective, optimizer=optimizer, max_epochs=40)
+    assert torch.equal(state, torch.random.get_rng_state()), "training draws nothing globally"
+    assert objective.loss(fitted, windows).item() < 0.8 * before
+    assert not any(p.requires_grad for p in fitted.parameters())
+    kept = fitted.provenance
+    assert kept["training"]["trajectories"] == 6
+    assert kept["optimizer"]["sum_of_learning_rates"] > 0
+
+
+def test_noise_depends_on_the_place_and_not_on_the_past(data, seeded):
+    window, simulator = data[0].slice(0, 4), small()
+    noise = NoiseInjection(0.1)
+    one = noise.perturb(window, simulator, generator(0, 1, 2, 0))
+    torch.manual_seed(123)
+    again = noise.perturb(window, simulator, generator(0, 1, 2, 0))
+    other = noise.perturb(window, simulator, generator(0, 1, 3, 0))
+    assert torch.equal(one.x, again.x)
+    assert not torch.equal(one.x, other.x)
+
+
+def test_noise_has_its_size_and_its_target(data):
+    long = list(MassSpring().draw(range(64), TIMES, 0))
+    x = torch.cat([one.x for one in long], dim=1).repeat(1, 60, 1)
+    window = Trajectory(TIMES, x, Topology.isolated(x.shape[1]))
+    clean = NoiseInjection(0.1).perturb(window, small(), generator(1))
+    moved = clean.x - x
+    assert float(moved[1:].abs().max()) == 0
+    size = x.pow(2).mean((0, 1)).sqrt()
+    torch.testing.assert_close(moved[0].std(0), 0.1 * size, rtol=0.05, atol=0)
+    shifted = NoiseInjection(0.1, "shifted").perturb(window, small(), generator(1))
+    torch.testing.assert_close(shifted.x - x, moved[:1].expand_as(x), rtol=1e-9, atol=1e-12)
+    with pytest.raises(ConfigError, match="clean or shifted"):
+        NoiseInjection(0.1, "both")
+
+
+def test_roughness_is_zero_on_a_line_and_grows_with_bends(data):
+    field = PairForce(("a", "b"), terms=6).double()
+    simulator = Simulator(field, Leapfrog(), 1.0)
+    line = torch.arange(6, dtype=torch.float64)
+    field.load({"mass": torch.ones(2), "weights": 1 + line})
+    assert float(Roughness(2.0).penalty(simulator, data[0])) == pytest.approx(0, abs=1e-25)
+    field.load({"mass": torch.ones(2), "weights": line**2})
+    bends = 4 * 2.0**2 / 25.0**2
+    assert float(Roughness(2.0).penalty(simulator, data[0])) == pytest.approx(2 * bends)
+    with pytest.raises(ConfigError, match="Leave it out"):
+        Roughness().penalty(small(), data[0])
+
+
+def test_standardize_measures_states_and_slopes(data, seeded):
+    simulator = Simulator(MLPField(dim=2, width=8).double(), RK4(), 0.1)
+    Standardize().prepare(simulator, data)
+    x = torch.cat([one.x for one in data]).flatten(0, 1)
+    torch.testing.assert_close(simulator.dynamics.centre, x.mean(0))
+    torch.testing.assert_close(simulator.dynamics.spread, x.std(0))
+    with pytest.raises(ConfigError, match="needs dynamics such as"):
+        Standardize().prepare(small(), data)
+
+
+def test_nan_stops_training(data, seeded):
+    def explode(parameters):
+        return torch.optim.SGD(parameters, lr=1e30)
+
+    field = MLPField(dim=2, width=8).double()
+    simulator = Simulator(field, RK4(), 0.1)
+    with pytest.raises(NumericalError, match="loss became"):
+        simlearn.fit(simulator, data, optimizer=explode, max_epochs=50)
+
+
+def test_nothing_to_learn_is_said(data):
+    with pytest.raises(ConfigError, match="nothing to learn"):
+        simlearn.fit(Simulator(MassSpring().truth(), Leapfrog(), 0.1), data, max_epochs=3)
+
+
+def test_the_module_is_small():
+    path = pathlib.Path(simlearn.__file__).parent / "training/module.py"
+    text = path.read_text()
+    body = text[text.index("class SimulatorModule") :]
+    body = body[: body.index("\ndef ")]
+    assert body.strip().count("\n") < 100, "no God module: physics and pictures live elsewhere"
+
+
+@pytest.mark.gpu
+def test_fit_and_rollout_on_an_accelerator(data, seeded):
+    fitted = simlearn.fit(small(), data, max_epochs=2, accelerator="gpu", devices=1)
+    moved = fitted.cuda()
+    window = data[0].to("cuda")
+    rolled = moved.rollout(window.x[0], 30, window.topology)
+    assert rolled.x.is_cuda
+    host = moved.cpu().rollout(data[0].x[0], 30, data[0].topology)
+    torch.testing.assert_close(rolled.x.cpu(), host.x, rtol=1e-9, atol=1e-12)
