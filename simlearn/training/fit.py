@@ -93,7 +93,7 @@ def provenance(module: SimulatorModule, data: TrajectoryData) -> dict[str, Any]:
             "sum_of_learning_rates": module.learned,
             "evaluations": module.evaluations,
         },
-        "loss": None if module.last_loss is None else float(module.last_loss),
+        "loss": float(module.last_loss) if module.evaluations else None,
         "seed": module.seed,
     }
 

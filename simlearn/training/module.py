@@ -51,11 +51,10 @@ class SimulatorModule(pl.LightningModule):
         super().__init__()
         self.simulator, self.objective = simulator, objective or MultiStep()
         self.stabilizers, self.start, self.optimizer = tuple(stabilizers), start, optimizer
-        self.number, self.seed = getattr(torch, dtype), seed
-        self.wrapped = False
+        self.number, self.seed, self.wrapped = getattr(torch, dtype), seed, False
         self.estimates: dict[str, Estimate] = {}
         self.learned, self.evaluations, self.optimizer_name = 0.0, 0, "none"
-        self.last_loss: Tensor | None = None
+        self.last_loss = torch.tensor(torch.nan)
 
     def configure_model(self) -> None:
         """Wrap the dynamics once, before the optimizer sees the parameters."""
@@ -82,7 +81,7 @@ class SimulatorModule(pl.LightningModule):
                 "itself. "
                 "Leave it out and give model.dtype float32 or float64."
             )
-        self.objective.prepare(self._training())
+        self.objective.prepare(self.trainer.datamodule.training)
 
     def on_fit_start(self) -> None:
         """Solve the closed form and let stabilizers set their numbers.
@@ -90,28 +89,16 @@ class SimulatorModule(pl.LightningModule):
         Unless a training is resumed.
         """
         _refuse_nothing_to_learn(self)
-        if self.trainer.ckpt_path is not None:
-            return
-        if self.start is not None:
-            self.estimates = self.start.solve(self.simulator, self._training())
-        for stabilizer in self.stabilizers:
-            stabilizer.prepare(self.simulator, self._training())
-
-    def _training(self) -> Sequence[Trajectory]:
-        training: Sequence[Trajectory] = self.trainer.datamodule.training
-        return training
+        if self.trainer.ckpt_path is None:
+            training = self.trainer.datamodule.training
+            if self.start is not None:
+                self.estimates = self.start.solve(self.simulator, training)
+            for stabilizer in self.stabilizers:
+                stabilizer.prepare(self.simulator, training)
 
     def training_step(self, window: Trajectory, index: int) -> Tensor:
         """Perturbed window, loss, penalties."""
-        window = window.to(self.device, self.number)
-        place = (self.current_epoch, self.global_step, self.global_rank)
-        for number, stabilizer in enumerate(self.stabilizers):
-            rng = generator(self.seed, *place, number)
-            window = stabilizer.perturb(window, self.simulator, rng)
-        loss = self.objective.loss(self.simulator, window)
-        for stabilizer in self.stabilizers:
-            penalty = stabilizer.penalty(self.simulator, window)
-            loss = loss if penalty is None else loss + penalty
+        loss = _stabilized_loss(self, window.to(self.device, self.number))
         self.last_loss = loss.detach()
         self.evaluations += 1
         return loss
@@ -122,10 +109,8 @@ class SimulatorModule(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the loss of the epoch's last evaluation; stop where it is no number."""
-        assert self.last_loss is not None
         _refuse_nan(self.last_loss, self.current_epoch)
-        self.log("loss", self.last_loss, prog_bar=True)
-        self.log("evaluations", float(self.evaluations))
+        self.log_dict({"loss": self.last_loss, "evaluations": float(self.evaluations)})
 
     def validation_step(self, window: Trajectory, index: int) -> None:
         """The objective on held-out windows, without stabilizers."""
@@ -140,6 +125,19 @@ class SimulatorModule(pl.LightningModule):
         """A rollout from the start of each window to its end."""
         window = window.to(self.device, self.number)
         return self.simulator.rollout(window.x[0], window.steps - 1, window.topology)
+
+
+def _stabilized_loss(module: SimulatorModule, window: Trajectory) -> Tensor:
+    """The objective on the perturbed window, and the penalties."""
+    place = (module.current_epoch, module.global_step, module.global_rank)
+    for number, stabilizer in enumerate(module.stabilizers):
+        rng = generator(module.seed, *place, number)
+        window = stabilizer.perturb(window, module.simulator, rng)
+    loss = module.objective.loss(module.simulator, window)
+    for stabilizer in module.stabilizers:
+        penalty = stabilizer.penalty(module.simulator, window)
+        loss = loss if penalty is None else loss + penalty
+    return loss
 
 
 def _refuse_precision(precision: str) -> None:
