@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from simlearn.component import DataError
 from simlearn.data.store import read, write
-from simlearn.state import Topology, Trajectory
+from simlearn.state import Graph, Topology, Trajectory
 
 
 def returned(trajectories, provenance=None):
@@ -126,19 +126,21 @@ def changed(track, name):
         return Trajectory(track.t, track.x, track.topology, finite_steps=1)
     still = {
         "names": track.topology.replace(node_names=("a", "b", "d")),
-        "edges": Topology.complete(3, ("a", "b", "c")).replace(
-            graph=Topology.union([Topology.complete(2), Topology.isolated(1)]).graph
+        "edges": track.topology.replace(
+            graph=Graph(track.topology.graph.edge_index.flip(0), 3),
         ),
+        "kind": track.topology.replace(edge_attr=torch.zeros(6, 1, dtype=torch.int64)),
         "types": track.topology.replace(node_type=torch.tensor([0, 2, 1])),
     }
     return Trajectory(track.t, track.x, still[name])
 
 
 @pytest.mark.parametrize(
-    "name", ["x", "dtype", "status", "finite_steps", "names", "edges", "types"]
+    "name", ["x", "dtype", "status", "finite_steps", "names", "edges", "types", "kind"]
 )
 def test_different_data_have_different_digests(name):
-    track = simple(1.0, Topology.complete(3, ("a", "b", "c")))
+    none = torch.zeros(6, 1, dtype=torch.float64)
+    track = simple(1.0, Topology.complete(3, ("a", "b", "c")).replace(edge_attr=none))
     assert returned([changed(track, name)]).digest != returned([track]).digest
 
 
