@@ -6,11 +6,11 @@ python examples/solar_system_picture.py RUN NEWTON NEURAL_ODE docs/img/solar-sys
 import sys
 
 from matplotlib.figure import Figure
-from simlearn_checks import EnergyDrift, ForceLaw, ForecastError, MassEstimates
 
 import simlearn
 from simlearn.archive import estimates
 from simlearn.stability.draw import draw
+from simlearn_checks import EnergyDrift, ForceLaw, ForecastError, MassEstimates
 
 KNOWN = {
     "mercury": 6023600.0,
@@ -35,21 +35,22 @@ def main(run: str, newton: str, neural_ode: str, out: str) -> None:
             "neural ODE": simlearn.load(neural_ode),
         },
         estimates=estimates(simulator),
+        units={"time": "days", "position": "AU"},
         processes=2,
     )
     checks = [
-        ForecastError(3652, limit=1.0, origin="sun", unit="AU"),
+        ForecastError(3652, limit=1.0, origin="sun"),
         EnergyDrift(365_250),
-        ForceLaw(unit="AU"),
+        ForceLaw(),
         MassEstimates(KNOWN),
     ]
     report = simlearn.check(simulator, evidence, checks, tell=print)
     curves = {t: c for item in report.items for t, c in item.finding.curves.items()}
-    figure = Figure(figsize=(17, 9), layout="constrained")
+    figure = Figure(figsize=(21, 10), layout="constrained")
     for axes, (title, curve) in zip(figure.subplots(2, 3).flat, curves.items(), strict=True):
         draw(curve, axes)
         axes.set_title(title)
-    figure.savefig(out, dpi=80)
+    figure.savefig(out, dpi=70)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import torch
 
 def derived(seed: int, *keys: int) -> int:
     """A 63-bit seed that depends on all of ``seed`` and ``keys`` (numpy SeedSequence)."""
-    state = np.random.SeedSequence([seed, *keys]).generate_state(1, np.uint64)[0]
+    state = np.random.SeedSequence(seed, spawn_key=keys).generate_state(1, np.uint64)[0]
     return int(state >> np.uint64(1))
 
 

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from simlearn import ConfigError, Line, Trajectory
+from simlearn import ConfigError, Evidence, Line, Trajectory
 
 KEPT = 3650  # states that a long rollout keeps
-SINCE = "time since the start"
+
+
+def since(evidence: Evidence) -> str:
+    """The label of a time axis."""
+    return "time since the start" + per(evidence.units.get("time", ""))
+
+
+def per(unit: str) -> str:
+    """A unit behind a label."""
+    return f" / {unit}" if unit else ""
 
 
 def kept_every(horizon: int) -> int:

@@ -7,7 +7,7 @@ from torch import Tensor
 import simlearn
 from simlearn import Curve, Evidence, Finding, Metric, Simulator, Trajectory, energy_of
 from simlearn.dynamics import HamiltonianField, SplitField
-from simlearn_checks.common import SINCE, kept_every, left_at, line, positive
+from simlearn_checks.common import kept_every, left_at, line, positive, since
 
 TREND = "energy error, last tenth / first"
 
@@ -60,7 +60,7 @@ class EnergyDrift(simlearn.Check):
             metrics,
             f"The energy error {trend} over {self.horizon} steps "
             f"(mean {size:.2g} of the energy; {end}).",
-            {"Energy": _curve(rolled, energies)},
+            {"Energy": _curve(rolled, energies, since(evidence))},
             (
                 "Use a symplectic integrator with a SplitField, or ImplicitMidpoint.",
                 "Take a smaller step.",
@@ -100,7 +100,7 @@ def _relative(energy: Tensor) -> Tensor:
     return (energy[:, 0] - energy[0, 0]) / energy[0, 0].abs().clamp_min(1e-300)
 
 
-def _curve(rolled: dict[str, Trajectory], energies: dict[str, Tensor]) -> Curve:
+def _curve(rolled: dict[str, Trajectory], energies: dict[str, Tensor], label: str) -> Curve:
     lines = [
         line(
             name,
@@ -113,7 +113,7 @@ def _curve(rolled: dict[str, Trajectory], energies: dict[str, Tensor]) -> Curve:
         "An error that keeps its width is what a symplectic simulator promises. "
         "A reference that leaves the frame has lost its energy."
     )
-    return Curve(lines, SINCE, "(E − E₀) / |E₀|", caption, focus=True)
+    return Curve(lines, label, "(E − E₀) / |E₀|", caption, focus=True)
 
 
 class MomentumDrift(simlearn.Check):
@@ -154,7 +154,7 @@ class MomentumDrift(simlearn.Check):
             [Metric("relative momentum drift", worst, self.limit, beside=largest)],
             f"Total momentum {kept} over {self.horizon} steps "
             f"(largest relative change {worst:.2g}).",
-            {"Momentum": Curve(lines, SINCE, "|ΔP| / Σ|p|", caption, y_scale="log")},
+            {"Momentum": Curve(lines, since(evidence), "|ΔP| / Σ|p|", caption, y_scale="log")},
             ("Use a field of pair forces (PairForce), which keeps momentum by construction.",),
         )
 

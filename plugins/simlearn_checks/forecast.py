@@ -19,7 +19,7 @@ from simlearn import (
     Simulator,
     Trajectory,
 )
-from simlearn_checks.common import SINCE, line, positive, row_names
+from simlearn_checks.common import line, per, positive, row_names, since
 
 TRUTH = "(truth)"
 
@@ -35,7 +35,6 @@ class ForecastError(simlearn.Check):
         origin: Name of the row that positions are relative to (heliocentric: the Sun); absolute
             where not given.
         at: Judge the error at the end of the horizon, or its maximum.
-        unit: Unit of the positions, for the report.
         starts: Held-out trajectories to start from, at most; the worst is judged.
     """
 
@@ -46,7 +45,6 @@ class ForecastError(simlearn.Check):
         limits: Mapping[str, float] | None = None,
         origin: str | None = None,
         at: str = "end",
-        unit: str = "",
         starts: int = 1,
     ):
         positive(horizon=horizon, starts=starts)
@@ -55,7 +53,7 @@ class ForecastError(simlearn.Check):
         if limit is None and not limits:
             raise ConfigError("ForecastError needs a `limit`, or `limits` by name of the row.")
         self.horizon, self.limit, self.limits, self.origin = horizon, limit, limits, origin
-        self.at, self.unit, self.starts = at, unit, starts
+        self.at, self.starts = at, starts
 
     @classmethod
     def examples(cls) -> list[ForecastError]:
@@ -77,8 +75,8 @@ class ForecastError(simlearn.Check):
                     last = torch.full_like(last, torch.inf)
                 worst[name] = torch.maximum(worst.get(name, last), last)
             if number == 0:
-                curves = self._curves(rolled, truth, errors, names)
-        metrics = self._metrics(worst, names)
+                curves = self._curves(rolled, truth, errors, evidence)
+        metrics = self._metrics(worst, names, evidence.units.get("position", ""))
         missed = [m.name.removeprefix("error of ") for m in metrics if not m.passed]
         verdict = f"misses its limit for {', '.join(missed)}" if missed else "meets every limit"
         span = self.horizon * simulator.dt
@@ -101,7 +99,7 @@ class ForecastError(simlearn.Check):
             )
         return names
 
-    def _metrics(self, worst: Mapping[str, Tensor], names: list[str]) -> list[Metric]:
+    def _metrics(self, worst: Mapping[str, Tensor], names: list[str], unit: str) -> list[Metric]:
         metrics = []
         for row, body in enumerate(names):
             limit = (self.limits or {}).get(body, self.limit)
@@ -109,9 +107,7 @@ class ForecastError(simlearn.Check):
                 continue
             value = float(worst[""][row])
             beside = {name: float(error[row]) for name, error in worst.items() if name}
-            metrics.append(
-                Metric(f"error of {body}", value, limit, "max", self.unit, beside=beside)
-            )
+            metrics.append(Metric(f"error of {body}", value, limit, "max", unit, beside=beside))
         return metrics
 
     def _relative(self, x: Tensor, names: list[str]) -> Tensor:
@@ -135,9 +131,9 @@ class ForecastError(simlearn.Check):
         rolled: Mapping[str, Trajectory],
         truth: Trajectory,
         errors: Mapping[str, tuple[Tensor, Tensor]],
-        names: list[str],
+        evidence: Evidence,
     ) -> dict[str, Curve]:
-        unit = f" / {self.unit}" if self.unit else ""
+        names, unit = row_names(truth), per(evidence.units.get("position", ""))
         growth = [
             line(name, t[1:] - t[0], error[1:, k].clamp_min(1e-12), names[k])
             for name, (t, error) in errors.items()
@@ -149,14 +145,15 @@ class ForecastError(simlearn.Check):
         span = float(rolled[""].t[-1] - rolled[""].t[0]) * (1 + 1e-9)
         seen = truth.slice(0, int((truth.t - truth.t[0] <= span).sum()))
         return {
-            "Growth of the error": Curve(growth, SINCE, label, caption, y_scale="log"),
-            **self._paths(rolled, seen, names, unit),
+            "Growth of the error": Curve(growth, since(evidence), label, caption, y_scale="log"),
+            **self._paths(rolled, seen, evidence),
         }
 
     def _paths(
-        self, rolled: Mapping[str, Trajectory], truth: Trajectory, names: list[str], unit: str
+        self, rolled: Mapping[str, Trajectory], truth: Trajectory, evidence: Evidence
     ) -> dict[str, Curve]:
         """Orbits in the plane of the first two coordinates, or position against time."""
+        names, unit = row_names(truth), per(evidence.units.get("position", ""))
         tracks = {TRUTH: self._relative(truth.x, names)}
         tracks.update({name: self._relative(one.x, names) for name, one in rolled.items()})
         bodies = self._drawn(names)
@@ -167,7 +164,7 @@ class ForecastError(simlearn.Check):
                 for name, track in tracks.items()
                 for k in bodies
             ]
-            return {"Forecast and truth": Curve(lines, SINCE, f"position{unit}")}
+            return {"Forecast and truth": Curve(lines, since(evidence), f"position{unit}")}
         far = tracks[TRUTH].norm(dim=-1).amax(0)
         middle = float(far[bodies].median())
         halves = {

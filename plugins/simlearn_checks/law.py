@@ -11,7 +11,7 @@ from torch import Tensor
 import simlearn
 from simlearn import ConfigError, Curve, Evidence, Finding, Metric, Simulator
 from simlearn.dynamics import PairField
-from simlearn_checks.common import line, positive
+from simlearn_checks.common import line, per, positive
 
 BINS = 120
 WEIGHABLE = 0.01
@@ -30,7 +30,6 @@ class ForceLaw(simlearn.Check):
         tolerance: Allowed deviation of the slope.
         r_min: Smallest distance judged, in the data's unit.
         r_max: Largest distance judged, in the data's unit.
-        unit: That unit, for the report.
     """
 
     def __init__(
@@ -39,13 +38,12 @@ class ForceLaw(simlearn.Check):
         tolerance: float = 0.02,
         r_min: float = 0.3,
         r_max: float = 10.0,
-        unit: str = "",
     ):
         positive(tolerance=tolerance, r_min=r_min)
         if r_max <= r_min:
             raise ConfigError(f"r_max must be larger than r_min, got {r_max} and {r_min}.")
         self.exponent, self.tolerance = exponent, tolerance
-        self.r_min, self.r_max, self.unit = r_min, r_max, unit
+        self.r_min, self.r_max = r_min, r_max
 
     def run(self, simulator: Simulator, evidence: Evidence) -> Finding:
         """Fit the slope and look for changes of sign."""
@@ -67,7 +65,8 @@ class ForceLaw(simlearn.Check):
             Metric("changes of sign", float(changes), 0.0),
         ]
         sign = "with one sign" if not changes else f"and changes sign {changes} times"
-        span = f"Between {self.r_min:g} and {self.r_max:g} {self.unit}".rstrip()
+        unit = evidence.units.get("position", "")
+        span = f"Between {self.r_min:g} and {self.r_max:g} {unit}".rstrip()
         return Finding.of(
             metrics,
             f"{span} the learned force goes as r^{slope:.4f} {sign}.",
@@ -85,7 +84,7 @@ class ForceLaw(simlearn.Check):
         r = torch.logspace(math.log10(low), math.log10(high), 600, dtype=torch.float64)
         with torch.no_grad():
             lines = [line(n, r, f.force(r).abs()) for n, f in {"": field, **others}.items()]
-        unit = f" / {self.unit}" if self.unit else ""
+        unit = per(evidence.units.get("position", ""))
         return Curve(
             lines,
             f"distance{unit}",

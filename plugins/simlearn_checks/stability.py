@@ -8,7 +8,7 @@ from torch import Tensor
 import simlearn
 from simlearn import Curve, Evidence, Finding, Line, Metric, Simulator, Trajectory
 from simlearn.dynamics import Map
-from simlearn_checks.common import SINCE, kept_every, left_at, line, positive, row_names
+from simlearn_checks.common import kept_every, left_at, line, per, positive, row_names, since
 
 
 class Bounded(simlearn.Check):
@@ -47,7 +47,7 @@ class Bounded(simlearn.Check):
         return Finding.of(
             metrics,
             f"Over {self.horizon} steps the rollout {good} ({end}).",
-            {"Size of the state": self._curve(rolled[0], box)},
+            {"Size of the state": self._curve(rolled[0], evidence)},
             (
                 "Take a smaller step, or a symplectic integrator.",
                 "Inject noise while training (NoiseInjection).",
@@ -55,7 +55,8 @@ class Bounded(simlearn.Check):
             ),
         )
 
-    def _curve(self, rolled: dict[str, Trajectory], box: float) -> Curve:
+    def _curve(self, rolled: dict[str, Trajectory], evidence: Evidence) -> Curve:
+        box = evidence.box()
         lines = [
             line(name, one.t - one.t[0], one.x.abs().flatten(1).amax(1) / box)
             for name, one in rolled.items()
@@ -65,7 +66,7 @@ class Bounded(simlearn.Check):
             for name, one in rolled.items()
         ]
         label = "largest component / largest in the data"
-        return Curve(lines, SINCE, label, "; ".join(ends) + ".")
+        return Curve(lines, since(evidence), label, "; ".join(ends) + ".")
 
 
 def _share(rolled: Trajectory, wanted: float) -> float:
@@ -78,12 +79,11 @@ class StepHalving(simlearn.Check):
     Args:
         horizon: Steps of the rollout.
         limit: Largest allowed change of a position, in the unit of the data.
-        unit: That unit, for the report.
     """
 
-    def __init__(self, horizon: int = 1000, limit: float = 0.1, unit: str = ""):
+    def __init__(self, horizon: int = 1000, limit: float = 0.1):
         positive(horizon=horizon, limit=limit)
-        self.horizon, self.limit, self.unit = horizon, limit, unit
+        self.horizon, self.limit = horizon, limit
 
     def run(self, simulator: Simulator, evidence: Evidence) -> Finding:
         """Roll out at dt and at dt/2 and compare the first half of the columns."""
@@ -102,7 +102,7 @@ class StepHalving(simlearn.Check):
             lines.append(line(name, t, apart[1:].amax(1).clamp_min(1e-17)))
         change = changes.pop("")
         beside = {name: float(other.max()) for name, other in changes.items()}
-        value, unit = float(change.max()), self.unit or "data units"
+        value, unit = float(change.max()), evidence.units.get("position", "")
         metric = Metric(
             "largest change of a position", value, self.limit, "max", unit, beside=beside
         )
@@ -110,10 +110,10 @@ class StepHalving(simlearn.Check):
         return Finding.of(
             [metric],
             f"With half the step the position of {row_names(rolled[''])[int(change.argmax())]} "
-            f"changes most, by {value:.3g} {unit} over {self.horizon} steps.",
+            f"changes most, by {f'{value:.3g} {unit}'.strip()} over {self.horizon} steps.",
             {
                 "Effect of halving the step": Curve(
-                    lines, SINCE, f"largest change / {unit}", caption, y_scale="log"
+                    lines, since(evidence), f"largest change{per(unit)}", caption, y_scale="log"
                 )
             },
             ("Take a smaller step or a scheme of higher order (Yoshida4), and train with it.",),

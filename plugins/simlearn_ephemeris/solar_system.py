@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -79,6 +79,6 @@ class SolarSystem(simlearn.DatasetGenerator):
                 )
         return states
 
-    def unit(self) -> str:
-        """Units of the state."""
-        return "time in days (TDB), q in AU, v in AU/day, barycentric ICRS"
+    def units(self) -> Mapping[str, str]:
+        """Astronomical units and days (TDB)."""
+        return {"time": "days", "position": "AU", "velocity": "AU/day"}

@@ -82,9 +82,9 @@ class MassSpring(simlearn.System):
         """The energy."""
         return {"energy": self.truth().energy}
 
-    def unit(self) -> str:
-        """Units of the state."""
-        return "q in length, p in mass·length/time"
+    def units(self) -> Mapping[str, str]:
+        """Whatever mass and stiffness are given in."""
+        return {"time": "", "position": "", "momentum": ""}
 
 
 class PendulumLaw(simlearn.SplitField):
@@ -157,6 +157,6 @@ class Pendulum(simlearn.System):
         """The energy."""
         return {"energy": self.truth().energy}
 
-    def unit(self) -> str:
-        """Units of the state."""
-        return "q in rad, p in mass·length²/time"
+    def units(self) -> Mapping[str, str]:
+        """An angle in radians; the rest in what mass, length and gravity are given in."""
+        return {"time": "", "position": "rad", "momentum": ""}

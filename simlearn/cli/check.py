@@ -38,6 +38,7 @@ def run(command: str, argv: list[str], options: Options) -> int:
         references=_references(given.reference, known),
         estimates=estimates(simulator),
         truth=_truth(held_out, known),
+        units=held_out.provenance.get("units", {}),
         seed=given.seed,
         processes=os.cpu_count() or 1,
     )

@@ -60,7 +60,7 @@ def _write(given: Any) -> None:
                 "steps": given.steps,
                 "dt": given.dt,
                 "seed": given.seed,
-                "unit": given.generator.unit(),
+                "units": dict(given.generator.units()),
                 "measured_error": accuracy,
                 "versions": versions(),
             }

@@ -49,9 +49,9 @@ class DatasetGenerator(Component):
         return None
 
     @optional
-    def unit(self) -> str:
-        """Units of time and state in words, for provenance."""
-        return ""
+    def units(self) -> Mapping[str, str]:
+        """Units of "time", "position" (the first half of a state) and "momentum" or "velocity"."""
+        return {}
 
 
 class System(DatasetGenerator):

@@ -5,6 +5,7 @@ Complete or absent, checked by digest when read.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -87,6 +88,9 @@ def _verified(file: h5py.File, path: Path) -> dict[str, str]:
         raise DataError(f"{path} was never finished: it has no `complete` mark. Generate it anew.")
     _refuse_foreign_storage(file, path)
     manifest: dict[str, str] = json.loads(file.attrs["manifest"])
+    told = hashlib.sha256(file.attrs["provenance"].encode()).hexdigest()
+    if told != file.attrs["provenance_sha256"] or joined(manifest) != file.attrs["digest"]:
+        raise DataError(f"{path}: manifest or provenance was changed after it was written.")
     present = dict(parts(file))
     if set(present) != set(manifest):
         raise DataError(
@@ -115,6 +119,8 @@ def _refuse_foreign_storage(file: h5py.File, path: Path) -> None:
             item = group[name]
             if isinstance(item, h5py.Group):
                 look(item)
+            elif not isinstance(item, h5py.Dataset):
+                raise DataError(f"{path}: {group.name}/{name} is no dataset; refused.")
             elif item.external or item.is_virtual:
                 raise DataError(f"{path}: {item.name} keeps its data in another file; refused.")
             elif item.dtype.kind not in "iufb" and h5py.check_string_dtype(item.dtype) is None:

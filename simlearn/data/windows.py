@@ -85,6 +85,11 @@ class Windows:
                 f"No trajectory is long enough: a window needs {length} states, the longest of "
                 f"{len(trajectories)} trajectories has {longest}."
             )
+        if any(0 < len(group.starts) < world for group in self.groups):
+            raise DataError(
+                f"{world} processes share the windows of each graph, but one graph has fewer. "
+                "Take fewer processes, or a smaller stride."
+            )
         self.batch_size = batch_size
         self.epoch = 0
 
@@ -103,7 +108,7 @@ class Windows:
             count = len(group.starts)
             rng = generator(self.seed, self.epoch, number)
             indices = torch.randperm(count, generator=rng) if self.shuffle else torch.arange(count)
-            usable = count - count % self.world if count >= self.world else 0
+            usable = count - count % self.world
             mine = indices[:usable][self.rank :: self.world]
             size = self.batch_size or max(1, len(mine))
             order += [(number, chunk) for chunk in mine.split(size) if len(chunk)]
@@ -149,7 +154,10 @@ def _alike(trajectories: Sequence[Trajectory]) -> list[list[Trajectory]]:
         types = None if still.node_type is None else tuple(still.node_type.tolist())
         carried = tuple(getattr(one, n) is not None for n in ("derivative", "inputs", "mask"))
         attached = tuple(getattr(still, n) is not None for n in VARYING)
-        key = (still.graph.key, types, still.node_names, still.num_systems, carried, attached)
+        if still.inputs is not None:
+            raise DataError("Inputs of a window belong to its trajectory, not to its topology.")
+        systems = tuple(still.system.tolist())
+        key = (still.graph.key, types, still.node_names, systems, one.dim, carried, attached)
         groups.setdefault(key, []).append(one)
     return list(groups.values())
 

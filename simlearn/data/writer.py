@@ -6,7 +6,9 @@ Appended trajectory by trajectory, under its final name only when complete.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +29,8 @@ class _Ragged:
     Values end to end, offsets as in CSR, and their shapes.
     """
 
-    def __init__(self, parent: h5py.Group, name: str):
+    def __init__(self, parent: h5py.Group, name: str, columns: bool = True):
+        self.columns = columns
         self.group = parent.create_group(name)
         self.offsets, self.shapes = [0], list[tuple[int, ...] | None]()
 
@@ -37,7 +40,8 @@ class _Ragged:
             self.shapes.append(None)
             return
         array = value.detach().cpu().contiguous().numpy()
-        flat = array.reshape(-1) if array.ndim == 1 else array.reshape(-1, array.shape[-1])
+        columns = array.shape[-1:] if self.columns and array.ndim > 1 else ()
+        flat = array.reshape(math.prod(array.shape[: array.ndim - len(columns)]), *columns)
         if "values" not in self.group:
             row = max(1, flat[:1].nbytes)
             chunk = (max(1, min(CHUNK_BYTES // row, max(1, len(flat)))), *flat.shape[1:])
@@ -54,6 +58,11 @@ class _Ragged:
             raise DataError(
                 f"{self.group.name}: a file holds arrays of one width, got {flat.shape[1:]} "
                 f"after {values.shape[1:]}."
+            )
+        if flat.dtype != values.dtype:
+            raise DataError(
+                f"{self.group.name}: a file holds arrays of one type, got {flat.dtype} after "
+                f"{values.dtype}."
             )
         values.resize(self.offsets[-1] + len(flat), axis=0)
         values[self.offsets[-1] :] = flat
@@ -98,7 +107,10 @@ class Writer:
             self.file = h5py.File(self.partial, "w")
         except OSError as error:
             raise EnvironmentFault(f"Cannot write into {self.path.parent}: {error}.") from error
-        self.moving = {n: _Ragged(self.file, f"trajectories/{n}") for n in MOVING}
+        self.moving = {
+            name: _Ragged(self.file, f"trajectories/{name}", name not in ("t", "mask"))
+            for name in MOVING
+        }
         self.still = {n: _Ragged(self.file, f"topologies/{n}") for n in STILL}
         self.edges = _Ragged(self.file, "graphs/edge_index")
         self.graphs: dict[str, int] = {}
@@ -146,13 +158,14 @@ class Writer:
         put("trajectories/status", data=[o[1] for o in self.of], dtype=text)
         put("trajectories/finite_steps", data=np.asarray([o[2] for o in self.of], np.int64))
         manifest = {name: digest(part) for name, part in parts(self.file)}
-        whole = joined(manifest)
+        whole, told = joined(manifest), json.dumps(dict(provenance), sort_keys=True)
         self.file.attrs.update(
             {
                 "format": FORMAT,
                 "schema": SCHEMA,
                 "manifest": json.dumps(manifest, sort_keys=True),
-                "provenance": json.dumps(dict(provenance), sort_keys=True),
+                "provenance": told,
+                "provenance_sha256": hashlib.sha256(told.encode()).hexdigest(),
                 "digest": whole,
                 "complete": True,
             }

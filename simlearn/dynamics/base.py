@@ -8,7 +8,7 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor, nn
 
-from simlearn.component import Component, optional
+from simlearn.component import Component, ConfigError, optional
 from simlearn.state import Topology
 
 Time = float | Tensor
@@ -79,7 +79,7 @@ class HamiltonianField(VectorField):
     @optional
     def form(self, topology: Topology) -> Tensor:
         """Weight of each row in the symplectic form, ``[rows]``."""
-        return torch.ones(topology.rows, dtype=torch.float64)
+        return torch.ones(topology.rows, dtype=torch.float64, device=topology.system.device)
 
     @final  # type: ignore[misc]  # nn.Module declares forward as an attribute
     def forward(self, t: Time, x: Tensor, topology: Topology) -> Tensor:
@@ -120,10 +120,15 @@ class SplitField(VectorField):
 
         Ones for (q, p), the mass for (q, v).
         """
-        return torch.ones(topology.rows, dtype=torch.float64)
+        return torch.ones(topology.rows, dtype=torch.float64, device=topology.system.device)
 
     @final  # type: ignore[misc]  # nn.Module declares forward as an attribute
     def forward(self, t: Time, x: Tensor, topology: Topology) -> Tensor:
         """(drift, kick)."""
+        if x.shape[-1] % 2:
+            raise ConfigError(
+                f"{type(self).__name__} needs a state of two halves, (q, p) or (q, v), so an even "
+                f"number of columns, got {x.shape[-1]}."
+            )
         q, p = x.chunk(2, dim=-1)
         return torch.cat([self.drift(p, topology), self.kick(t, q, topology)], dim=-1)

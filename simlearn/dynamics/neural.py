@@ -144,7 +144,7 @@ class Flattened(VectorField):
 
     def forward(self, t: Time, x: Tensor, topology: Topology) -> Tensor:
         """dx/dt of all rows; every system must have ``rows`` rows."""
-        if topology.rows != self.rows * topology.num_systems:
+        if topology.rows_each != self.rows:
             raise ConfigError(
                 f"Flattened was made for {self.rows} rows a system, got {topology.rows} rows in "
                 f"{topology.num_systems} systems."

@@ -135,7 +135,8 @@ class PairForce(PairField):
         """Take masses (clipped at 1e-9) and force coefficients over."""
         with torch.no_grad():
             self.log_mass.copy_(coefficients["mass"][1:].clamp_min(self.MASS_FLOOR).log())
-            self.start_size.copy_(coefficients["weights"].abs().max())
+            size = coefficients["weights"].abs().max()
+            self.start_size.copy_(torch.where(size > 0, size, 1.0))
             self.shape.copy_(coefficients["weights"] / self.start_size)
 
     def unevenness(self) -> Tensor:

@@ -31,6 +31,7 @@ class Evidence:
         references: Simulators drawn beside it, never judged.
         estimates: Fitted quantities with standard errors, from the archive's provenance.
         truth: The true dynamics, where they are known.
+        units: Units of "time" and "position", for tables and pictures.
         seed: Seed of whatever a check draws.
         processes: How many processes long rollouts may use.
     """
@@ -41,6 +42,7 @@ class Evidence:
     references: Mapping[str, Simulator] = field(default_factory=dict)
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
     truth: Dynamics | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
     processes: int = 1
     _rolled: dict[tuple[int, str, int, int], Trajectory] = field(default_factory=dict)

@@ -75,6 +75,13 @@ class Topology:
             self.system, torch.arange(self.rows, device=self.system.device)
         )
 
+    @cached_property
+    def rows_each(self) -> int | None:
+        """Rows of every system, None where systems differ in size."""
+        counts = torch.bincount(self.system, minlength=self.num_systems)
+        same = bool((counts == counts[0]).all())
+        return int(counts[0]) if same else None
+
     def per_system(self, value: Tensor, dim: int = 0) -> Tensor:
         """Sum the rows of each system.
 
@@ -167,7 +174,7 @@ class Topology:
             for name in ("edge_attr", "node_attr", "system_attr", "inputs"):
                 value = getattr(self, name)
                 if value is not None:
-                    changes[name] = value.to(device, dtype)
+                    changes[name] = value.to(device, dtype if value.is_floating_point() else None)
             same = all(getattr(self, name) is value for name, value in changes.items())
             self._copies[key] = self if same else replace(self, **changes)
         return self._copies[key]

@@ -64,7 +64,11 @@ class Trajectory:
 
     def slice(self, start: int, stop: int | None = None, every: int = 1) -> Trajectory:
         """The states ``start:stop:every``, with everything that belongs to them."""
-        taken: dict[str, Any] = {"finite_steps": -1}
+        kept = range(self.steps)[start:stop:every]
+        finite = sum(k < self.finite_steps for k in kept)
+        taken: dict[str, Any] = {"finite_steps": finite}
+        if finite == len(kept):
+            taken["status"] = "ok"
         for name in ("t", "x", "derivative", "inputs", "mask"):
             value = getattr(self, name)
             if value is not None:

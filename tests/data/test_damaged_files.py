@@ -64,7 +64,7 @@ def test_an_hdf5_file_of_another_origin_is_refused(tmp_path):
         ("format", "netcdf", "'netcdf'"),
         ("manifest", None, "damaged"),
         ("manifest", "{", "damaged"),
-        ("manifest", "{}", "other parts than its manifest"),
+        ("manifest", "{}", "manifest or provenance was changed"),
         ("provenance", None, "damaged"),
     ],
 )
