@@ -172,7 +172,9 @@ def number(value: float) -> str:
 
 def measured(metric: Metric) -> str:
     """Value, uncertainty and unit."""
-    spread = f" ± {metric.noise:.2g}" if metric.noise > 0 else ""
+    spread = ""
+    if metric.noise > 0:
+        spread = f" ± {metric.noise:.0f}" if metric.noise >= 100 else f" ± {metric.noise:.2g}"
     return f"{number(metric.value)}{spread} {metric.unit}".strip()
 
 
