@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+from pathlib import Path
 
 from simlearn.cli import Options
 from simlearn.cli.parsing import OneMessage, configs_in, prepare
@@ -16,6 +18,7 @@ OWN = """simlearn's own options, beside those of LightningCLI below:
   --resume [last|PATH] continue a training from its last checkpoint, or from a checkpoint file
   --seeds R            train R sister models with seeds 0 to R - 1, in runs NAME-seed0 ...
 """
+FOLDER = "SIMLEARN_RUN_FOLDER"
 ASKING = ("-h", "--help", "--print_config")
 
 
@@ -56,8 +59,15 @@ def _once(command: str, own: argparse.Namespace, name: str, rest: list[str], ask
     folder = named(name)
     resumed = checkpoint(own.resume, folder)
     if command == "fit" and resumed is None:
-        folder = fresh(folder)
+        # the processes of one training share the folder that the first of them chose
+        folder = Path(os.environ.get(FOLDER) or fresh(folder))
     from simlearn.cli.lightning import Run, execute
 
     arguments = [*rest, f"--ckpt_path={resumed}"] if resumed else rest
-    execute(Run(command, folder, resumed), arguments, asking)
+    chosen = os.environ.get(FOLDER)
+    os.environ[FOLDER] = str(folder)
+    try:
+        execute(Run(command, folder, resumed), arguments, asking)
+    finally:
+        if chosen is None:
+            del os.environ[FOLDER]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import shutil
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,9 @@ from simlearn.cli.parsing import OneMessage
 from simlearn.cli.runs import fresh, set_latest
 from simlearn.data.module import TrajectoryData
 from simlearn.data.writer import Writer
-from simlearn.training.fit import Progress, finished
+from simlearn.training.fit import finished
 from simlearn.training.module import SimulatorModule
+from simlearn.training.progress import Progress, quiet
 
 
 @dataclass(frozen=True)
@@ -81,15 +80,6 @@ class FitCLI(LightningCLI):
         print(f"{path}: {len(rolled)} batches of rollouts")
 
 
-def quiet() -> None:
-    """Lightning says much that a user of simlearn need not know."""
-    for name in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", ".*isinstance\\(treespec.*")
-    for category in (FutureWarning, UserWarning):
-        warnings.filterwarnings("ignore", category=category, module="lightning")
-
-
 def defaults(run: Run) -> dict[str, Any]:
     """What a config need not say of Lightning's Trainer."""
     fitting = run.command == "fit"
@@ -118,7 +108,6 @@ def _metrics(folder: Path) -> dict[str, Any]:
 
 def execute(run: Run, arguments: list[str], asking: bool) -> None:
     """Run the command; a fit that never began leaves no folder behind."""
-    quiet()
     torch.set_float32_matmul_precision("highest")
     fitting = run.command == "fit"
     FitCLI.run_of = run
@@ -126,18 +115,19 @@ def execute(run: Run, arguments: list[str], asking: bool) -> None:
     if fitting and not asking:
         run.folder.mkdir(parents=True, exist_ok=True)
     try:
-        FitCLI(
-            SimulatorModule,
-            TrajectoryData,
-            args=[run.command, *arguments],
-            parser_class=FitParser,
-            trainer_defaults=defaults(run),
-            seed_everything_default=0,
-            save_config_callback=SaveConfigCallback if fitting else None,
-            save_config_kwargs={"overwrite": True},
-            auto_configure_optimizers=False,
-            load_from_checkpoint_support=False,
-        )
+        with quiet():
+            FitCLI(
+                SimulatorModule,
+                TrajectoryData,
+                args=[run.command, *arguments],
+                parser_class=FitParser,
+                trainer_defaults=defaults(run),
+                seed_everything_default=0,
+                save_config_callback=SaveConfigCallback if fitting else None,
+                save_config_kwargs={"overwrite": True},
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+            )
     except BaseException:
         if fitting and not existed and not (run.folder / "checkpoints").exists():
             shutil.rmtree(run.folder, ignore_errors=True)

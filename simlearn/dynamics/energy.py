@@ -40,7 +40,7 @@ class Energy(HamiltonianField):
         even(dim)
         positive(width=width, depth=depth)
         self.dim, self.width, self.depth = dim, width, depth
-        self.net = TanhNet([dim] + [width] * depth + [1])
+        self.net = TanhNet([dim] + [width] * depth + [1], constant=False)
 
     @classmethod
     def examples(cls) -> Iterable[Self]:
@@ -76,7 +76,8 @@ class SeparableEnergy(SplitField):
         positive(width=width, depth=depth)
         self.dim, self.width, self.depth = dim, width, depth
         sizes = [dim // 2] + [width] * depth + [1]
-        self.kinetic, self.potential = TanhNet(sizes), TanhNet(sizes)
+        # a constant in an energy moves nothing: it would be a weight that no data determine
+        self.kinetic, self.potential = TanhNet(sizes, False), TanhNet(sizes, False)
 
     @classmethod
     def examples(cls) -> Iterable[Self]:

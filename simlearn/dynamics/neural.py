@@ -17,9 +17,13 @@ from simlearn.state import Topology
 class TanhNet(nn.Module):
     """A tanh network ``[rows, sizes[0]]`` to ``[rows, sizes[-1]]`` with its own gradient."""
 
-    def __init__(self, sizes: Sequence[int]):
+    def __init__(self, sizes: Sequence[int], constant: bool = True):
         super().__init__()
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        shapes = list(pairwise(sizes))
+        biases = [True] * (len(shapes) - 1) + [constant]
+        self.layers = nn.ModuleList(
+            nn.Linear(a, b, bias) for (a, b), bias in zip(shapes, biases, strict=True)
+        )
 
     def _linear(self) -> list[nn.Linear]:
         return list(self.layers)  # type: ignore[arg-type]

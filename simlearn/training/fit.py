@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import platform
-import sys
-import time
 from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
@@ -19,8 +17,17 @@ from simlearn.simulator import Simulator
 from simlearn.state import Trajectory
 from simlearn.training.module import OptimizerCallable, SimulatorModule
 from simlearn.training.objective import Objective
+from simlearn.training.progress import Progress, quiet
 from simlearn.training.stabilizer import Stabilizer
-from simlearn.training.start import ClosedForm, printed
+from simlearn.training.start import ClosedForm
+
+DEFAULTS: dict[str, Any] = {
+    "max_epochs": 100,
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_model_summary": False,
+    "enable_progress_bar": False,
+}
 
 
 def fit(
@@ -34,6 +41,7 @@ def fit(
     batch_size: int | None = None,
     dtype: str = "float64",
     seed: int = 0,
+    progress: bool = True,
     **trainer: Any,
 ) -> Simulator:
     """Train a simulator and return it.
@@ -48,6 +56,7 @@ def fit(
         batch_size: Windows in a batch; all by default.
         dtype: "float64" or "float32".
         seed: Seed of order and noise.
+        progress: Say on standard error where training stands.
         trainer: Arguments of Lightning's Trainer; ``max_epochs`` is 100 where it is not given.
 
     Returns:
@@ -60,14 +69,9 @@ def fit(
         data = TrajectoryData.of(data, batch_size=batch_size, seed=seed)
     number: Any = dtype
     module = SimulatorModule(simulator, objective, stabilizers, start, optimizer, number, seed)
-    quiet: dict[str, Any] = {
-        "max_epochs": 100,
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_model_summary": False,
-        "enable_progress_bar": False,
-    }
-    pl.Trainer(**{**quiet, **trainer}).fit(module, datamodule=data)
+    trainer["callbacks"] = [*trainer.get("callbacks", []), *([Progress()] if progress else [])]
+    with quiet():
+        pl.Trainer(**{**DEFAULTS, **trainer}).fit(module, datamodule=data)
     return finished(module, data)
 
 
@@ -127,52 +131,3 @@ def ranges(training: Sequence[Trajectory]) -> dict[str, Any]:
         "low": low.tolist(),
         "high": high.tolist(),
     }
-
-
-class Progress(pl.Callback):
-    """One line that says where training stands: epoch, loss, time left.
-
-    Plain lines where no terminal listens.
-
-    Args:
-        every_seconds: Seconds between two lines where the output is no terminal.
-    """
-
-    def __init__(self, every_seconds: float = 5.0):
-        self.every_seconds = every_seconds
-        self.began = self.said = self.cpu = 0.0
-
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
-        self.began = self.said = time.monotonic()
-        self.cpu = time.process_time()
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Say what the closed form found."""
-        estimates = getattr(pl_module, "estimates", {})
-        if estimates and trainer.is_global_zero:
-            self._write(
-                f"closed form in {time.monotonic() - self.began:.1f} s:\n{printed(estimates)}\n"
-            )
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """One line, often on a terminal, seldom elsewhere."""
-        now, total = time.monotonic(), trainer.max_epochs or -1
-        done = trainer.current_epoch + 1
-        last = done == total
-        terminal = sys.stderr.isatty()
-        if not trainer.is_global_zero or not (
-            last or now - self.said > (0.1 if terminal else self.every_seconds)
-        ):
-            return
-        self.said = now
-        spent = now - self.began
-        left = f"  about {spent / done * (total - done):.0f} s left" if total > done else ""
-        left = f" ({time.process_time() - self.cpu:.1f} CPU-s)" if last else left
-        loss = float(getattr(pl_module, "last_loss", float("nan")))
-        line = f"epoch {done}/{total if total > 0 else '?'}  loss {loss:.4g}  {spent:.0f} s{left}"
-        self._write(f"\r\x1b[K{line}{chr(10) if last else ''}" if terminal else f"{line}\n")
-
-    def _write(self, text: str) -> None:
-        sys.stderr.write(text)
-        sys.stderr.flush()

@@ -70,6 +70,19 @@ def test_a_run_is_never_overwritten_and_sisters_differ(here):
     assert not torch.equal(*(next(s.parameters()) for s in sisters))
 
 
+def test_two_processes_share_one_run(here, shell):
+    """DDP on the CPU from the same config: one folder, one archive, full float32 precision."""
+    config = here / "tiny.yaml"
+    text = (ROOT / "configs/fit/mass-spring.yaml").read_text()
+    config.write_text(text.replace("max_epochs: 25", "max_epochs: 1"))
+    ddp = ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp"]
+    done = shell("fit", "-c", config, *ddp)
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in (here / "runs").iterdir()) == ["latest", "tiny"]
+    assert done.stdout.count("run: ") == 1
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
 def test_resume_continues_and_validate_reads_the_run(here, capsys):
     """Two epochs and two more leave a run of four; the old archive is kept."""
     config = here / "tiny.yaml"

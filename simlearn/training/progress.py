@@ -1,0 +1,82 @@
+"""What a training says while it runs: one line that tells, instead of many that do not."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import lightning.pytorch as pl
+
+from simlearn.training.start import printed
+
+LOUD = ("lightning.pytorch", "lightning.fabric", "pytorch_lightning")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Lightning's advice and notices are not for users of simlearn; its errors are."""
+    before = {name: logging.getLogger(name).level for name in LOUD}
+    for name in LOUD:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*isinstance\\(treespec.*")
+            for category in (FutureWarning, UserWarning):
+                warnings.filterwarnings("ignore", category=category, module="lightning")
+            yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+
+
+class Progress(pl.Callback):
+    """One line that says where training stands: epoch, loss, time left.
+
+    Plain lines where no terminal listens.
+
+    Args:
+        every_seconds: Seconds between two lines where the output is no terminal.
+    """
+
+    def __init__(self, every_seconds: float = 5.0):
+        self.every_seconds = every_seconds
+        self.began = self.said = self.cpu = 0.0
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self.began = self.said = time.monotonic()
+        self.cpu = time.process_time()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say what the closed form found."""
+        estimates = getattr(pl_module, "estimates", {})
+        if estimates and trainer.is_global_zero:
+            self._write(
+                f"closed form in {time.monotonic() - self.began:.1f} s:\n{printed(estimates)}\n"
+            )
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """One line, often on a terminal, seldom elsewhere."""
+        now, total = time.monotonic(), trainer.max_epochs or -1
+        done = trainer.current_epoch + 1
+        last = done == total
+        terminal = sys.stderr.isatty()
+        if not trainer.is_global_zero or not (
+            last or now - self.said > (0.1 if terminal else self.every_seconds)
+        ):
+            return
+        self.said = now
+        spent = now - self.began
+        left = f"  about {spent / done * (total - done):.0f} s left" if total > done else ""
+        left = f" ({time.process_time() - self.cpu:.1f} CPU-s)" if last else left
+        loss = float(getattr(pl_module, "last_loss", float("nan")))
+        line = f"epoch {done}/{total if total > 0 else '?'}  loss {loss:.4g}  {spent:.0f} s{left}"
+        self._write(f"\r\x1b[K{line}{chr(10) if last else ''}" if terminal else f"{line}\n")
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
