@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint types contracts clean help
+.PHONY: setup demo test lint clean help
 
 help:
 	@echo "make demo   learn the solar system from the real ephemeris and judge the simulator (about 2 minutes)"

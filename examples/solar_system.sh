@@ -10,7 +10,9 @@ export OMP_NUM_THREADS=1 # nine bodies gain nothing from threads, and two fits r
 began=$(date +%s)
 mkdir -p "$DATA"
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT INT TERM
+trap 'rm -rf "$work"' EXIT
+trap 'kill 0; exit 130' INT
+trap 'kill 0; exit 143' TERM
 
 # Runs a fit, keeps what it says in a file, and prints the run folder it made.
 fit() {
@@ -35,8 +37,9 @@ echo "2/4  two references: Newton's law with published masses, and a plain neura
 second=$!
 
 echo "3/4  one learned mass for each body, one learned force between all pairs"
-"$SIMLEARN" fit -c configs/fit/solar-system.yaml | tee "$work/main.out"
+"$SIMLEARN" fit -c configs/fit/solar-system.yaml >"$work/main.out"
 run=$(sed -n 's/^run: //p' "$work/main.out")
+echo "run: $run"
 wait "$second"
 
 echo "4/4  the gate: 10 years against held-out data, 1000 years of energy, momentum, masses, force"

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from simlearn.stability.check import Check as Check
     from simlearn.stability.evidence import Evidence as Evidence
     from simlearn.stability.evidence import energy_of as energy_of
+    from simlearn.stability.evidence import inputs_for as inputs_for
     from simlearn.stability.finding import Curve as Curve
     from simlearn.stability.finding import Finding as Finding
     from simlearn.stability.finding import Line as Line
@@ -69,7 +70,7 @@ _HOMES = {
     "integrators.base": ("Integrator",),
     "simulator": ("Simulator",),
     "stability.check": ("Check",),
-    "stability.evidence": ("Evidence", "energy_of"),
+    "stability.evidence": ("Evidence", "energy_of", "inputs_for"),
     "stability.finding": ("Curve", "Finding", "Line", "Metric"),
     "stability.gate": ("check",),
     "stability.report": ("Report",),

@@ -85,7 +85,14 @@ def load(path: Path | str, plugins: catalog.Catalog | None = None) -> Simulator:
         if len(real) == 1:
             simulator.to(real.pop())
         simulator.load_state_dict(state)
-    except (ConfigError, SafetensorError, RuntimeError, KeyError) as error:
+    except (
+        ConfigError,
+        SafetensorError,
+        RuntimeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ArchiveError(
             f"The archive {folder} does not fit what is installed: {error}"
         ) from error

@@ -25,4 +25,4 @@ def simlearn_components() -> Iterable[type]:  # type: ignore[empty-body]
 
 @hookspec
 def simlearn_gate_finished(report: Report) -> None:
-    """Hear the verdict of a stability gate. The report is frozen; return values are ignored."""
+    """Hear the verdict of a gate, after the report is written; return values are ignored."""

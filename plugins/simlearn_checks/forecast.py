@@ -62,21 +62,23 @@ class ForecastError(simlearn.Check):
 
     def run(self, simulator: Simulator, evidence: Evidence) -> Finding:
         """Forecast from each start and compare positions."""
-        names = self._known(row_names(evidence.start()))
-        worst: dict[str, Tensor] = {}
+        worst: dict[str, dict[str, float]] = {}
         curves: dict[str, Curve] = {}
-        for number in range(min(self.starts, len(evidence.held_out))):
+        for number in range(min(self.starts, max(1, len(evidence.held_out)))):
             truth = evidence.require(self.horizon, simulator.dt, number)
+            names = self._known(row_names(truth))
             rolled = evidence.rollouts(simulator, self.horizon, 1, number)
             errors = {name: self._errors(one, truth, names) for name, one in rolled.items()}
             for name, (_, error) in errors.items():
                 last = error[-1] if self.at == "end" else error.amax(0)
                 if rolled[name].status != "ok":
                     last = torch.full_like(last, torch.inf)
-                worst[name] = torch.maximum(worst.get(name, last), last)
+                for body, value in zip(names, last.tolist(), strict=True):
+                    seen = worst.setdefault(body, {})
+                    seen[name] = max(seen.get(name, 0.0), value)
             if number == 0:
                 curves = self._curves(rolled, truth, errors, evidence)
-        metrics = self._metrics(worst, names, evidence.units.get("position", ""))
+        metrics = self._metrics(worst, evidence.units.get("position", ""))
         missed = [m.name.removeprefix("error of ") for m in metrics if not m.passed]
         verdict = f"misses its limit for {', '.join(missed)}" if missed else "meets every limit"
         span = self.horizon * simulator.dt
@@ -99,15 +101,15 @@ class ForecastError(simlearn.Check):
             )
         return names
 
-    def _metrics(self, worst: Mapping[str, Tensor], names: list[str], unit: str) -> list[Metric]:
+    def _metrics(self, worst: Mapping[str, dict[str, float]], unit: str) -> list[Metric]:
         metrics = []
-        for row, body in enumerate(names):
+        for body, found in worst.items():
             limit = (self.limits or {}).get(body, self.limit)
             if body == self.origin or limit is None:
                 continue
-            value = float(worst[""][row])
-            beside = {name: float(error[row]) for name, error in worst.items() if name}
-            metrics.append(Metric(f"error of {body}", value, limit, "max", unit, beside=beside))
+            beside = {name: value for name, value in found.items() if name}
+            title = f"error of {body}"
+            metrics.append(Metric(title, found[""], limit, "max", unit, beside=beside))
         return metrics
 
     def _relative(self, x: Tensor, names: list[str]) -> Tensor:
@@ -206,17 +208,19 @@ def _track(name: str, x: Tensor, y: Tensor, group: str) -> Line:
 
 
 def _common(one: Trajectory, truth: Trajectory) -> tuple[Tensor, Tensor, Tensor]:
-    """Times, states of the rollout and of the data, at the times that both have."""
+    """Times, states of the rollout and of the data, at the times that both have.
+
+    Raises:
+        DataError: There are none but the start, although the rollout went on.
+    """
     if truth.t.ndim > 1:
-        raise DataError(
-            "ForecastError compares trajectories with one time axis; split the systems first."
-        )
-    interval = truth.t[1] - truth.t[0]
-    place = (one.t - truth.t[0]) / interval
-    index = place.round().long()
-    hit = ((place - index).abs() < 1e-3) & (index >= 0) & (index < truth.steps)
-    if not bool(hit[1:].any()):
-        raise DataError(
-            "The rollout and the held-out data have no time in common; check simulator.dt."
-        )
+        raise DataError("ForecastError needs data with one time axis; split the systems first.")
+    spacing = truth.t.diff().min() if truth.steps > 1 else torch.tensor(1.0)
+    right = torch.searchsorted(truth.t, one.t).clamp(0, truth.steps - 1)
+    left = (right - 1).clamp_min(0)
+    nearer = (truth.t[left] - one.t).abs() < (truth.t[right] - one.t).abs()
+    index = torch.where(nearer, left, right)
+    hit = (truth.t[index] - one.t).abs() < 1e-3 * spacing
+    if one.steps > 1 and not bool(hit[1:].any()):
+        raise DataError("Rollout and held-out data have no time in common; check simulator.dt.")
     return one.t[hit], one.x[hit], truth.x[index[hit]]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 import simlearn
-from simlearn import Curve, Evidence, Finding, Line, Metric, Simulator, Trajectory
+from simlearn import Curve, Evidence, Finding, Line, Metric, Simulator, Trajectory, inputs_for
 from simlearn.dynamics import Map
 from simlearn_checks.common import kept_every, left_at, line, per, positive, row_names, since
 
@@ -130,7 +130,15 @@ class StepHalving(simlearn.Check):
         half = model.with_step(model.dt / 2)
         spacing = float(coarse.t[1] - coarse.t[0]) if coarse.steps > 1 else model.dt
         ratio = round(spacing / half.dt)
-        fine = half.rollout(begin.x[0], ratio * (coarse.steps - 1), begin.topology, every=ratio)
+        steps = ratio * (coarse.steps - 1)
+        fine = half.rollout(
+            begin.x[0],
+            steps,
+            begin.topology,
+            t0=float(begin.t[0].min()),
+            inputs=inputs_for(begin, steps, half.dt),
+            every=ratio,
+        )
         steps, columns = min(coarse.steps, fine.steps), max(1, coarse.dim // 2)
         apart = (coarse.x[:steps, :, :columns] - fine.x[:steps, :, :columns]).norm(dim=-1)
         return apart, coarse.status == fine.status == "ok"

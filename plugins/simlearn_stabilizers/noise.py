@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Literal
 
 import torch
@@ -15,9 +16,9 @@ class NoiseInjection(simlearn.Stabilizer):
 
     Z = x + scale · size · ξ, ξ ~ N(0, 1).
 
-    The size is the root mean square of each column of the training data, so that ``scale`` is a
-    share. With ``target: clean`` the simulator learns to come back to the data, whose later states
-    stay as they are: in directions without data it then contracts (for linear dynamics with second
+    The size is the root mean square of each column of the batch, so that ``scale`` is a share.
+    With ``target: clean`` the simulator learns to come back to the data, whose later states stay
+    as they are: in directions without data it then contracts (for linear dynamics with second
     moment C it learns M C (C + s²)⁻¹ instead of M). With ``target: shifted`` the whole window is
     moved by the same noise, and those directions are left neutral.
 
@@ -59,15 +60,4 @@ class NoiseInjection(simlearn.Stabilizer):
         moved = window.x + shift if self.target == "shifted" else window.x.clone()
         if self.target == "clean":
             moved[0] = moved[0] + shift
-        return _with_states(window, moved)
-
-
-def _with_states(window: simlearn.Trajectory, x: torch.Tensor) -> simlearn.Trajectory:
-    return simlearn.Trajectory(
-        window.t,
-        x,
-        window.topology,
-        derivative=window.derivative,
-        inputs=window.inputs,
-        mask=window.mask,
-    )
+        return dataclasses.replace(window, x=moved)

@@ -56,7 +56,9 @@ class Catalog:
             hook = self.manager.subset_hook_caller("simlearn_gate_finished", others)
             try:
                 hook(report=report)
-            except Exception as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 name = self.manager.get_name(listener)
                 failures.append(
                     f"plugin {name} failed hearing the verdict: {type(error).__name__}: {error}"

@@ -71,22 +71,25 @@ def load_plugins(
     core = Plugin("simlearn", "simlearn", _version("simlearn"), "simlearn")
     plugins = [core]
     _admit(core, lambda: CoreComponents(), manager, plugins)
-    for point in sorted(found, key=lambda p: (p.name, p.value)):
-        dist = point.dist
-        plugin = Plugin(
-            point.name, dist.name if dist else "?", dist.version if dist else "?", point.value
-        )
+    # what ships with simlearn comes first: a stranger cannot take its names away
+    for point in sorted(found, key=lambda p: (_distribution(p) != GROUP, p.name, p.value)):
+        version = point.dist.version if point.dist else "?"
+        plugin = Plugin(point.name, _distribution(point), version, point.value)
         plugins.append(plugin)
         twins = [p for p in found if p.name == point.name and p.value != point.value]
         if point.name in blocked:
             plugin.status = "blocked"
         elif twins:
-            others = ", ".join(t.dist.name if t.dist else "?" for t in twins)
+            others = ", ".join(map(_distribution, twins))
             plugin.status = "failed"
             plugin.reason = f"{others} has a plugin of the same name; block or remove one of them"
         else:
             _admit(plugin, point.load, manager, plugins)
     return plugins, manager
+
+
+def _distribution(point: metadata.EntryPoint) -> str:
+    return point.dist.name if point.dist else "?"
 
 
 def _version(name: str) -> str:

@@ -32,7 +32,8 @@ commands:
 
 options of every command:
   --debug              show the traceback of an error
-  --allow-import PKG   let a config name classes of this package, too (repeatable)
+  --allow-import PKG   let a config name classes of this package, too (repeatable; also the
+                       variable SIMLEARN_ALLOW_IMPORT, names separated by commas)
   --block PLUGIN       do not even import this plugin (repeatable)
   --strict-plugins     a plugin that does not load is an error
   -h, --help           this text; `simlearn COMMAND --help` shows the options of a command
@@ -44,7 +45,7 @@ exit codes:
 a first run:
   simlearn fit -c configs/fit/mass-spring.yaml
   simlearn generate -c configs/data/mass-spring.yaml --out test.h5
-  simlearn check runs/latest --data test.h5 -c configs/gate/mass-spring.yaml --out report
+  simlearn check runs/latest --data test.h5 -c configs/gate/mass-spring.yaml
 """
 
 
@@ -126,6 +127,10 @@ def _common(argv: list[str], options: Options) -> list[str]:
 
 def _code(error: BaseException, options: Options) -> int:
     """The exit code of an exception, after its one message."""
+    if type(error).__name__ == "SIGTERMException":
+        return 143
+    if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
+        return 130
     if isinstance(error, SystemExit):
         if error.code is None or isinstance(error.code, int):
             return error.code or 0
@@ -148,7 +153,7 @@ def _classified(error: BaseException) -> tuple[int, str]:
         return 2, str(error)
     if isinstance(error, BrokenPipeError):
         return 0, ""
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return 6, "out of memory; take a smaller batch, fewer trajectories or a shorter horizon"
     if isinstance(error, OSError) and not isinstance(error, ImportError):
         return 6, f"the system refused: {error}"

@@ -50,9 +50,9 @@ def run(command: str, argv: list[str], options: Options) -> int:
         provenance=_provenance(known, held_out, options),
         tell=lambda line: print(line, flush=True),
     )
+    files = gate.write(report, given.out or Path(given.simulator) / "report")
     for failure in known.announce(report):
         print(f"simlearn: {failure}")
-    files = gate.write(report, given.out)
     print(f"\n{report.to_text()}\n")
     for item in report.items:
         print(f"{item.name}: {item.finding.summary}")
@@ -70,7 +70,7 @@ def _arguments(known: Catalog) -> Parser:
     add("--reference", action="append", default=[], help="NAME=SIMULATOR, drawn, never judged")
     add("--suite", type=str, default=None, help="which suite of the gate file")
     add("-c", "--gate", type=str, required=True, help="the gate file, GATE.yaml")
-    add("--out", type=str, default="report", help="folder of the report")
+    add("--out", type=str, default=None, help="folder of the report; SIMULATOR/report by default")
     add("--seed", type=int, default=0, help="seed of whatever a check draws")
     return reader
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from simlearn.cli import Options
 from simlearn.cli.parsing import OneMessage, configs_in, prepare
-from simlearn.cli.runs import checkpoint, fresh, named
+from simlearn.cli.runs import checkpoint, claim, named
 from simlearn.component import ConfigError
 
 OWN = """simlearn's own options, beside those of LightningCLI below:
@@ -60,7 +60,8 @@ def _once(command: str, own: argparse.Namespace, name: str, rest: list[str], ask
     resumed = checkpoint(own.resume, folder)
     if command == "fit" and resumed is None:
         # the processes of one training share the folder that the first of them chose
-        folder = Path(os.environ.get(FOLDER) or fresh(folder))
+        given = os.environ.get(FOLDER)
+        folder = folder if asking else Path(given) if given else claim(folder)
     from simlearn.cli.lightning import Run, execute
 
     arguments = [*rest, f"--ckpt_path={resumed}"] if resumed else rest

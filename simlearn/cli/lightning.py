@@ -14,7 +14,8 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 
 from simlearn import archive
 from simlearn.cli.parsing import OneMessage
-from simlearn.cli.runs import fresh, set_latest
+from simlearn.cli.runs import set_latest, unused
+from simlearn.component import ArchiveError
 from simlearn.data.module import TrajectoryData
 from simlearn.data.writer import Writer
 from simlearn.training.fit import finished
@@ -51,9 +52,10 @@ class FitCLI(LightningCLI):
         if not self.trainer.is_global_zero:
             return
         target = self.run_of.folder / "simulator"
-        if target.exists():
-            target.rename(fresh(self.run_of.folder / "simulator-before"))
-        archive.save(finished(self.model, self.datamodule), target)
+        new = archive.save(finished(self.model, self.datamodule), unused(target))
+        if new != target:
+            target.rename(unused(self.run_of.folder / "simulator-before"))
+            new.rename(target)
         set_latest(self.run_of.folder)
         print(f"run: {self.run_of.folder}")
 
@@ -65,7 +67,13 @@ class FitCLI(LightningCLI):
         if self.run_of.checkpoint is None:
             trained = archive.load(self.run_of.folder)
             self.model.configure_model()
-            self.model.simulator.load_state_dict(trained.state_dict())
+            try:
+                self.model.simulator.load_state_dict(trained.state_dict())
+            except RuntimeError as error:
+                raise ArchiveError(
+                    f"The weights of {self.run_of.folder} do not fit the simulator of the config. "
+                    f"Use the run's own config: -c {self.run_of.folder / 'config.yaml'}"
+                ) from error
 
     before_test = before_predict = before_validate
 
@@ -111,9 +119,9 @@ def execute(run: Run, arguments: list[str], asking: bool) -> None:
     torch.set_float32_matmul_precision("highest")
     fitting = run.command == "fit"
     FitCLI.run_of = run
-    existed = run.folder.exists()
-    if fitting and not asking:
-        run.folder.mkdir(parents=True, exist_ok=True)
+    metrics = run.folder / "metrics.csv"
+    if run.checkpoint and fitting and metrics.exists():
+        metrics.rename(unused(run.folder / "metrics-before.csv"))  # the logger starts a new one
     try:
         with quiet():
             FitCLI(
@@ -123,13 +131,13 @@ def execute(run: Run, arguments: list[str], asking: bool) -> None:
                 parser_class=FitParser,
                 trainer_defaults=defaults(run),
                 seed_everything_default=0,
-                save_config_callback=SaveConfigCallback if fitting else None,
+                save_config_callback=None if run.checkpoint or not fitting else SaveConfigCallback,
                 save_config_kwargs={"overwrite": True},
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
             )
     except BaseException:
-        if fitting and not existed and not (run.folder / "checkpoints").exists():
+        if fitting and not run.checkpoint and not (run.folder / "checkpoints").exists():
             shutil.rmtree(run.folder, ignore_errors=True)
             with contextlib.suppress(OSError):
                 run.folder.parent.rmdir()  # only where nothing else is in it

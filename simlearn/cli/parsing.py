@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ import yaml
 from simlearn import catalog
 from simlearn.catalog import Catalog
 from simlearn.cli import Options
-from simlearn.component import Component, ConfigError, arguments
+from simlearn.component import Component, ConfigError, PluginError, arguments
 from simlearn.data.generate import DatasetGenerator
 from simlearn.dynamics.base import Dynamics
 from simlearn.integrators.base import Integrator
@@ -49,6 +50,8 @@ KIND_OF_KEY: dict[str, type[Component]] = {
 def prepare(options: Options) -> Catalog:
     """Load the plugins, then close the door for every other module."""
     known = catalog.load(options.block, options.strict)
+    for plugin in known.failed():
+        print(f"simlearn: plugin {plugin.label} did not load: {plugin.reason}", file=sys.stderr)
     warnings.filterwarnings("ignore", category=DeprecationWarning, module="jsonargparse")
     jsonargparse.set_parsing_settings(
         import_path_denylist=["*"],
@@ -148,6 +151,9 @@ Explained = tuple[str, str]
 
 def _refused(found: re.Match[str], known: Catalog, key: str, short: str) -> Explained:
     name = found[1]
+    for plugin in known.failed():
+        if plugin.module.split(".")[0] == name.split(".")[0]:
+            raise PluginError(f"{name} is needed, but plugin {plugin.label}: {plugin.reason}")
     return (
         f"{name} was refused and not imported: it belongs to no installed plugin. Its package can "
         f"be allowed with --allow-import {name.split('.')[0]}, if you trust it.",

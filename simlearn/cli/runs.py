@@ -21,13 +21,27 @@ def named(name: str) -> Path:
     return RUNS / name
 
 
-def fresh(path: Path) -> Path:
+def unused(path: Path) -> Path:
     """The path itself, or with -2, -3, ... appended where it is taken."""
     number, candidate = 1, path
     while candidate.exists():
         number += 1
-        candidate = path.with_name(f"{path.name}-{number}")
+        candidate = path.with_name(f"{path.stem}-{number}{path.suffix}")
     return candidate
+
+
+def claim(path: Path) -> Path:
+    """Make a folder that nobody has: the path, or with -2, -3, ... appended; two never get one."""
+    number, candidate = 1, path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        try:
+            candidate.mkdir()
+        except FileExistsError:
+            number += 1
+            candidate = path.with_name(f"{path.name}-{number}")
+        else:
+            return candidate
 
 
 def set_latest(folder: Path) -> None:
@@ -53,4 +67,14 @@ def checkpoint(resume: str | None, folder: Path) -> Path | None:
         raise ArchiveError(
             f"There is no checkpoint {path}. Name the run with --run, or a checkpoint file."
         )
+    import torch
+
+    try:
+        torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ArchiveError(
+            f"The checkpoint {path} is damaged or holds more than weights "
+            f"({type(error).__name__}). "
+            "Resume from another one, or train again."
+        ) from error
     return path

@@ -163,6 +163,11 @@ def _iterate(truth: Dynamics, x0: Tensor, times: Tensor, topology: Topology, tol
     states = [x0]
     for t, dt in zip(times[:-1].tolist(), times.diff().tolist(), strict=True):
         states.append(truth(t, states[-1], dt, topology))
+        if not bool(states[-1].isfinite().all()):
+            raise NumericalError(
+                f"{type(truth).__name__} leaves every bound near t = {t + dt:.6g}. "
+                "Take fewer steps, or other parameters or starts."
+            )
     return torch.stack(states)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -65,17 +65,24 @@ class TrajectoryData(pl.LightningDataModule):
         self.provenance: dict[str, Any] = {}
 
     @classmethod
-    def of(cls, trajectories: Sequence[Trajectory], **arguments: Any) -> TrajectoryData:
-        """Data that are in memory already."""
+    def of(
+        cls,
+        trajectories: Sequence[Trajectory],
+        provenance: Mapping[str, Any] | None = None,
+        **arguments: Any,
+    ) -> TrajectoryData:
+        """Data that are in memory already, with where they come from."""
         data = cls(file="(in memory)", **arguments)
-        data.given = trajectories
+        data.given, data.provenance = trajectories, dict(provenance or {"source": "memory"})
         return data
 
     def setup(self, stage: str) -> None:
         """Read or draw, once."""
         if self.training:
             return
-        drawn = self._load()
+        drawn = [_usable(one, number) for number, one in enumerate(self._load())]
+        if self.held_out and len(drawn) < 2:
+            raise ConfigError(f"held_out needs at least two trajectories, there is {len(drawn)}.")
         kept = (
             min(len(drawn) - 1, max(1, round(self.held_out * len(drawn)))) if self.held_out else 0
         )
@@ -83,7 +90,6 @@ class TrajectoryData(pl.LightningDataModule):
 
     def _load(self) -> Sequence[Trajectory]:
         if self.given is not None:
-            self.provenance = {"source": "memory"}
             return self.given
         if self.generator is not None:
             times = sample_times(self.steps, self.dt)
@@ -123,11 +129,29 @@ class TrajectoryData(pl.LightningDataModule):
         return self._windows(self.training, shuffle=True)
 
     def val_dataloader(self) -> Windows | list[Any]:
-        """Windows of the held-out trajectories, in order."""
-        return self._windows(self.validation, shuffle=False) if self.validation else []
+        """Windows of the held-out trajectories, in order.
+
+        Raises:
+            ConfigError: Validation was asked for, and nothing is held out.
+        """
+        if self.validation:
+            return self._windows(self.validation, shuffle=False)
+        if self.trainer is not None and self.trainer.state.fn == "validate":
+            raise ConfigError("Nothing is held out: set data.held_out to a share above zero.")
+        return []
 
     def test_dataloader(self) -> Windows:
         """All windows in order, of the held-out trajectories where there are any."""
         return self._windows(self.validation or self.training, shuffle=False)
 
     predict_dataloader = test_dataloader
+
+
+def _usable(one: Trajectory, number: int) -> Trajectory:
+    """The finite part of a trajectory; missing samples are refused rather than learned."""
+    if one.mask is not None and not bool(one.mask.all()):
+        raise DataError(
+            f"Trajectory {number} misses {int((~one.mask).sum())} samples (mask is false); "
+            "training needs complete trajectories. Cut it at the gaps."
+        )
+    return one if one.finite_steps == one.steps else one.slice(0, one.finite_steps)

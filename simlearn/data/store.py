@@ -68,7 +68,7 @@ def read(path: Path | str) -> Dataset:
                 json.loads(file.attrs["provenance"]),
                 joined(manifest),
             )
-    except (OSError, KeyError, ValueError, IndexError, RuntimeError) as error:
+    except (OSError, LookupError, ValueError, RuntimeError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path} is truncated or damaged ({error}). Generate it anew, or fetch an intact copy."
         ) from error

@@ -61,6 +61,14 @@ def gradient_of(energy: Any, x: Tensor) -> Tensor:
     return gradient
 
 
+def _halves(field: Dynamics, x: Tensor) -> None:
+    if x.shape[-1] % 2:
+        raise ConfigError(
+            f"{type(field).__name__} needs a state of two halves, (q, p) or (q, v), so an even "
+            f"number of columns, got {x.shape[-1]}."
+        )
+
+
 class HamiltonianField(VectorField):
     """A canonical Hamiltonian system, x = (q, p): dq/dt = ∂H/∂p, dp/dt = −∂H/∂q."""
 
@@ -84,6 +92,7 @@ class HamiltonianField(VectorField):
     @final  # type: ignore[misc]  # nn.Module declares forward as an attribute
     def forward(self, t: Time, x: Tensor, topology: Topology) -> Tensor:
         """J ∇H."""
+        _halves(self, x)
         dq, dp = self.gradient(x, topology).chunk(2, dim=-1)
         return torch.cat([dp, -dq], dim=-1)
 
@@ -125,10 +134,6 @@ class SplitField(VectorField):
     @final  # type: ignore[misc]  # nn.Module declares forward as an attribute
     def forward(self, t: Time, x: Tensor, topology: Topology) -> Tensor:
         """(drift, kick)."""
-        if x.shape[-1] % 2:
-            raise ConfigError(
-                f"{type(self).__name__} needs a state of two halves, (q, p) or (q, v), so an even "
-                f"number of columns, got {x.shape[-1]}."
-            )
+        _halves(self, x)
         q, p = x.chunk(2, dim=-1)
         return torch.cat([self.drift(p, topology), self.kick(t, q, topology)], dim=-1)

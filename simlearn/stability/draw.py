@@ -71,7 +71,7 @@ def draw(curve: Curve, axes: Axes) -> None:
         axes.axvspan(low, high, color="0.9", zorder=0)
     for line in curve.lines:
         _line(curve, line, looks, axes)
-    axes.set(xlabel=curve.x_label, ylabel=curve.y_label, xscale=curve.x_scale)
+    axes.set(xlabel=_safe(curve.x_label), ylabel=_safe(curve.y_label), xscale=curve.x_scale)
     if curve.y_scale == "symlog":
         axes.set_yscale("symlog", linthresh=1e-2)
     else:
@@ -82,9 +82,14 @@ def draw(curve: Curve, axes: Axes) -> None:
         _focus(curve, axes)
     if curve.categories:
         places = range(len(curve.categories))
-        axes.set_xticks(places, list(curve.categories), rotation=30, ha="right")
+        axes.set_xticks(places, [_safe(name) for name in curve.categories], rotation=30, ha="right")
     axes.grid(visible=True, color="0.93", linewidth=0.6)
     _legend(curve, looks, axes)
+
+
+def _safe(text: str) -> str:
+    """A name is a name, never mathematics."""
+    return text.replace("$", "\\$")
 
 
 def _line(curve: Curve, line: Line, looks: _Looks, axes: Axes) -> None:
@@ -127,13 +132,15 @@ def _legend(curve: Curve, looks: _Looks, axes: Axes) -> None:
         colour = "0.35" if looks.by_group and not curve.categories else looks.colour(first)
         mark = ("o" if first.error is not None else "_") if curve.categories else ""
         style: Any = "" if curve.categories else looks.style(role, label)
-        handles.append(Line2D([], [], linestyle=style, marker=mark, color=colour, label=label))
+        handles.append(
+            Line2D([], [], linestyle=style, marker=mark, color=colour, label=_safe(label))
+        )
     if looks.by_group and not curve.categories:
         for group in looks.groups:
             colour = COLOURS[looks.groups.index(group) % len(COLOURS)]
-            handles.append(Line2D([], [], color=colour, linewidth=4, label=group))
+            handles.append(Line2D([], [], color=colour, linewidth=4, label=_safe(group)))
     if curve.shaded and curve.shaded_label:
-        handles.append(Patch(color="0.9", label=curve.shaded_label))
+        handles.append(Patch(color="0.9", label=_safe(curve.shaded_label)))
     axes.legend(
         handles=handles, fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5)
     )

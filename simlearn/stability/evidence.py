@@ -16,7 +16,7 @@ from simlearn.dynamics.linear import Estimate
 from simlearn.simulator import Simulator
 from simlearn.state import Topology, Trajectory
 
-LOST = 10.0  # times the largest component of the data
+LOST = 3.3  # times the largest component of the data
 WORTH_A_PROCESS = 50_000  # steps under which starting a process costs more than it saves
 
 
@@ -45,7 +45,7 @@ class Evidence:
     units: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
     processes: int = 1
-    _rolled: dict[tuple[int, str, int, int], Trajectory] = field(default_factory=dict)
+    _rolled: dict[tuple[int, str, int, int, float], Trajectory] = field(default_factory=dict)
 
     def box(self) -> float:
         """Largest absolute component of any state in the evidence."""
@@ -97,18 +97,18 @@ class Evidence:
         ``factor`` times as large as any in the evidence: it is lost then, whatever else is asked
         of it.
         """
-        bound = factor * self.box()
+        bound = max(factor, LOST) * self.box()
         wanted = {"": simulator, **self.references}
         missing, jobs = [], []
         for name, model in wanted.items():
-            key = (number, name, horizon, every)
+            key = (number, name, horizon, every, bound)
             if key not in self._rolled:
                 steps = max(1, round(horizon * simulator.dt / model.dt))
                 stored = max(1, round(every * simulator.dt / model.dt))
                 missing.append(key)
                 jobs.append((model, self.start(number), steps, stored, bound))
         self._rolled.update(zip(missing, _roll_all(jobs, self.processes), strict=True))
-        return {name: self._rolled[number, name, horizon, every] for name in wanted}
+        return {name: self._rolled[number, name, horizon, every, bound] for name in wanted}
 
 
 Job = tuple[Simulator, Trajectory, int, int, float]
@@ -119,13 +119,38 @@ def _roll(job: Job) -> Trajectory:
     torch.set_num_threads(1)
     with torch.no_grad():
         return simulator.rollout(
-            begin.x[0], steps, begin.topology, t0=float(begin.t[0].min()), every=every, bound=bound
+            begin.x[0],
+            steps,
+            begin.topology,
+            t0=float(begin.t[0].min()),
+            inputs=inputs_for(begin, steps, simulator.dt),
+            every=every,
+            bound=bound,
         )
 
 
+def inputs_for(begin: Trajectory, steps: int, dt: float) -> torch.Tensor | None:
+    """Control inputs of the data for every step of a rollout, held between samples.
+
+    Raises:
+        DataError: The rollout goes on where the inputs end.
+    """
+    if begin.inputs is None:
+        return None
+    t = begin.t if begin.t.ndim == 1 else begin.t[:, 0]
+    when = t[0] + dt * torch.arange(steps, dtype=t.dtype)
+    if steps and float(when[-1]) >= float(t[-1]) * (1 + 1e-9):
+        raise DataError(
+            f"The rollout of {steps} steps needs control inputs until t = {float(when[-1]):g}, "
+            "the data "
+            f"end at {float(t[-1]):g}. Shorten the horizon."
+        )
+    return begin.inputs[torch.searchsorted(t, when + 1e-9 * dt, right=True) - 1]
+
+
 def _lean(job: Job) -> Job:
-    """The same job with one state only: what travels to another process."""
-    return (job[0], job[1].slice(0, 1), *job[2:])
+    """The same job with one state only, where that is all it needs, to travel to a process."""
+    return job if job[1].inputs is not None else (job[0], job[1].slice(0, 1), *job[2:])
 
 
 def _roll_all(jobs: Sequence[Job], processes: int) -> list[Trajectory]:

@@ -116,16 +116,16 @@ def write(report: Report, folder: Path | str) -> dict[str, Path]:
     """
     folder = Path(folder)
     texts = {
-        "report.json": report.to_json,
-        "junit.xml": report.to_junit,
-        "summary.md": report.to_markdown,
-        "report.html": lambda: to_html(report),
+        "report.json": report.to_json(),
+        "junit.xml": report.to_junit(),
+        "summary.md": report.to_markdown(),
+        "report.html": to_html(report),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
             partial = folder / f".{name}.partial"
-            partial.write_text(text(), encoding="utf-8")
+            partial.write_text(text, encoding="utf-8")
             partial.replace(folder / name)
     except OSError as error:
         raise EnvironmentFault(f"Cannot write the report into {folder}: {error}.") from error

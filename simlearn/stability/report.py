@@ -78,7 +78,9 @@ class Report:
             "checks": [_item(item) for item in self.items],
             "provenance": self.provenance,
         }
-        return json.dumps(body, indent=2, sort_keys=True, allow_nan=False, default=str) + "\n"
+        return (
+            json.dumps(_plain(body), indent=2, sort_keys=True, allow_nan=False, default=str) + "\n"
+        )
 
     def to_junit(self) -> str:
         """One test case a check, as CI servers read it."""
@@ -100,10 +102,13 @@ class Report:
                 time=f"{item.seconds:.3f}",
             )
             if not item.good and item.severity == "error":
-                failure = ElementTree.SubElement(case, "failure", message=item.finding.summary)
-                failure.text = "\n".join(_row(m) for m in item.finding.metrics if not m.passed)
+                failure = ElementTree.SubElement(
+                    case, "failure", message=_printable(item.finding.summary)
+                )
+                rows = [_row(m) for m in item.finding.metrics if not m.passed]
+                failure.text = _printable("\n".join(rows))
             elif item.finding.verdict == "not_applicable":
-                ElementTree.SubElement(case, "skipped", message=item.finding.summary)
+                ElementTree.SubElement(case, "skipped", message=_printable(item.finding.summary))
         root = ElementTree.Element("testsuites")
         root.append(suite)
         ElementTree.indent(root)
@@ -117,7 +122,7 @@ class Report:
             "",
             f"{_cell(self.simulator)}, suite {_cell(self.suite)}",
             "",
-            "| " + " | ".join(head) + " |",
+            "| " + " | ".join(map(_cell, head)) + " |",
             "|" + " --- |" * len(head),
         ]
         lines += ["| " + " | ".join(_cell(c) for c in row) + " |" for row in self._rows()]
@@ -194,25 +199,46 @@ def _row(metric: Metric) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+    for mark, safe in (
+        ("\\", "\\\\"),
+        ("|", "\\|"),
+        ("\n", " "),
+        ("<", "&lt;"),
+        ("[", "\\["),
+        ("]", "\\]"),
+    ):
+        text = text.replace(mark, safe)
+    return text
 
 
-def _plain(value: float | None) -> float | str | None:
-    return value if value is None or math.isfinite(value) else str(value)
+def _plain(value: Any) -> Any:
+    """Numbers that are none as text, however deep they lie."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _printable(text: str) -> str:
+    """XML has no place for control characters."""
+    return "".join(c if c.isprintable() or c in "\n\t" else " " for c in text)
 
 
 def _item(item: Item) -> dict[str, Any]:
     metrics = [
         {
             "name": m.name,
-            "value": _plain(m.value),
-            "limit": _plain(m.limit),
+            "value": m.value,
+            "limit": m.limit,
             "sense": m.sense,
             "unit": m.unit,
-            "noise": _plain(m.noise),
+            "noise": m.noise,
             "passed": m.passed,
             "marginal": m.marginal,
-            "references": {name: _plain(value) for name, value in m.beside.items()},
+            "references": dict(m.beside),
         }
         for m in item.finding.metrics
     ]

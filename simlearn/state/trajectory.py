@@ -49,6 +49,8 @@ class Trajectory:
             value = getattr(self, name)
             if value is not None and value.shape[0] != self.steps:
                 raise DataError(f"{name} has {value.shape[0]} steps, the states have {self.steps}.")
+        if self.finite_steps > self.steps:
+            raise DataError(f"{self.finite_steps} of {self.steps} states cannot be finite.")
         if self.finite_steps < 0:
             object.__setattr__(self, "finite_steps", self.steps)
 
@@ -76,10 +78,11 @@ class Trajectory:
         return replace(self, **taken)
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Trajectory:
-        """On another device, real values in ``dtype`` (kept where it is None)."""
+        """On another device, real values but the times in ``dtype``, where one is given."""
         moved: dict[str, Any] = {"topology": self.topology.to(device, dtype)}
         for f in fields(self):
             value = getattr(self, f.name)
             if isinstance(value, Tensor):
-                moved[f.name] = value.to(device, dtype if value.is_floating_point() else None)
+                real = value.is_floating_point() and f.name != "t"
+                moved[f.name] = value.to(device, dtype if real else None)
         return replace(self, **moved)

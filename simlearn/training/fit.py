@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Sequence
 from importlib import metadata
@@ -9,6 +10,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from simlearn.component import describe
 from simlearn.data.module import TrajectoryData
@@ -64,10 +66,13 @@ def fit(
         estimates.
     """
     if isinstance(data, Dataset):
-        data = TrajectoryData.of(data.trajectories, batch_size=batch_size, seed=seed)
+        source = {"digest": data.digest, **data.provenance}
+        data = TrajectoryData.of(data.trajectories, source, batch_size=batch_size, seed=seed)
     elif not isinstance(data, TrajectoryData):
         data = TrajectoryData.of(data, batch_size=batch_size, seed=seed)
     number: Any = dtype
+    for parameter in simulator.parameters():
+        parameter.requires_grad_()
     module = SimulatorModule(simulator, objective, stabilizers, start, optimizer, number, seed)
     trainer["callbacks"] = [*trainer.get("callbacks", []), *([Progress()] if progress else [])]
     with quiet():
@@ -76,8 +81,12 @@ def fit(
 
 
 def finished(module: SimulatorModule, data: TrajectoryData) -> Simulator:
-    """The trained simulator with its provenance, parameters frozen."""
+    """The trained simulator with its provenance: parameters frozen, parametrisations folded."""
     simulator = module.simulator.requires_grad_(False).eval().cpu()
+    for part in simulator.modules():
+        if is_parametrized(part):
+            for name in list(part.parametrizations):  # type: ignore[arg-type]
+                remove_parametrizations(part, name, leave_parametrized=True)
     simulator.provenance = provenance(module, data)
     return simulator
 
@@ -91,13 +100,13 @@ def provenance(module: SimulatorModule, data: TrajectoryData) -> dict[str, Any]:
         "objective": describe(module.objective),
         "stabilizers": [{**describe(s), "bias": s.bias} for s in module.stabilizers],
         "start": None if module.start is None else describe(module.start),
-        "estimates": {name: one.to_json() for name, one in module.estimates.items()},
+        "estimates": {name: one.to_json() for name, one in module.ledger.estimates.items()},
         "optimizer": {
-            "class": module.optimizer_name,
-            "sum_of_learning_rates": module.learned,
-            "evaluations": module.evaluations,
+            "class": module.ledger.optimizer,
+            "sum_of_learning_rates": module.ledger.sum_of_learning_rates,
+            "evaluations": module.ledger.evaluations,
         },
-        "loss": float(module.last_loss) if module.evaluations else None,
+        "loss": float(module.ledger.loss) if module.ledger.evaluations else None,
         "seed": module.seed,
     }
 
@@ -115,19 +124,23 @@ def versions() -> dict[str, str]:
 
 
 def ranges(training: Sequence[Trajectory]) -> dict[str, Any]:
-    """Where the training data lie: sizes, degrees, and the range of each column."""
-    low = torch.stack([one.x[: one.finite_steps].amin((0, 1)) for one in training]).amin(0)
-    high = torch.stack([one.x[: one.finite_steps].amax((0, 1)) for one in training]).amax(0)
+    """Where the training data lie: sizes, degrees, ranges and second moment of the columns."""
+    low = torch.stack([one.x.amin((0, 1)) for one in training]).amin(0)
+    high = torch.stack([one.x.amax((0, 1)) for one in training]).amax(0)
+    rows = torch.cat([one.x.reshape(-1, one.dim) for one in training]).double()
+    digest = hashlib.sha256(rows.numpy().tobytes())
     degrees = [
         torch.bincount(one.topology.graph.edge_index[1], minlength=one.topology.rows)
         for one in training
     ]
     return {
         "trajectories": len(training),
-        "states": sum(one.finite_steps for one in training),
+        "states": sum(one.steps for one in training),
         "time": [float(min(o.t.min() for o in training)), float(max(o.t.max() for o in training))],
         "rows": [min(o.topology.rows for o in training), max(o.topology.rows for o in training)],
         "degree": [int(min(d.min() for d in degrees)), int(max(d.max() for d in degrees))],
+        "sha256": digest.hexdigest(),
+        "second_moment": (rows.T @ rows / len(rows)).tolist(),
         "low": low.tolist(),
         "high": high.tolist(),
     }

@@ -6,19 +6,19 @@ It holds a simulator, an objective, stabilizers and an optimizer factory.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from simlearn.component import ConfigError, NumericalError
-from simlearn.dynamics.linear import Estimate
+from simlearn.component import ConfigError
 from simlearn.randomness import generator
 from simlearn.simulator import Simulator
 from simlearn.state import Trajectory
-from simlearn.training.objective import MultiStep, Objective
+from simlearn.training.ledger import Ledger
+from simlearn.training.objective import MultiStep, Objective, row_time
 from simlearn.training.stabilizer import Stabilizer
 from simlearn.training.start import ClosedForm
 
@@ -45,22 +45,24 @@ class SimulatorModule(pl.LightningModule):
         stabilizers: Sequence[Stabilizer] = (),
         start: ClosedForm | None = None,
         optimizer: OptimizerCallable | None = None,
-        dtype: Literal["float32", "float64"] = "float32",
+        dtype: Literal["float32", "float64"] = "float64",
         seed: int = 0,
     ):
         super().__init__()
         self.simulator, self.objective = simulator, objective or MultiStep()
         self.stabilizers, self.start, self.optimizer = tuple(stabilizers), start, optimizer
         self.number, self.seed, self.wrapped = getattr(torch, dtype), seed, False
-        self.estimates: dict[str, Estimate] = {}
-        self.learned, self.evaluations, self.optimizer_name = 0.0, 0, "none"
-        self.last_loss = torch.tensor(torch.nan)
+        self.ledger = Ledger()
+
+    def configure_callbacks(self) -> list[pl.Callback]:
+        """The ledger, which every checkpoint keeps."""
+        return [self.ledger]
 
     def configure_model(self) -> None:
         """Wrap the dynamics once, before the optimizer sees the parameters."""
         if not self.wrapped:
             for stabilizer in self.stabilizers:
-                self.simulator.dynamics = stabilizer.wrap(self.simulator.dynamics)
+                self.simulator.take(stabilizer.wrap(self.simulator.dynamics))
             self.simulator.to(self.number)
             self.wrapped = True
 
@@ -70,47 +72,27 @@ class SimulatorModule(pl.LightningModule):
         if not parameters:
             return None
         optimizer = (self.optimizer or torch.optim.Adam)(parameters)
-        self.optimizer_name = type(optimizer).__name__
+        self.ledger.optimizer = type(optimizer).__name__
         return optimizer
 
     def setup(self, stage: str) -> None:
         """Scales are a function of the data, so they are measured anew on every start."""
-        if self.trainer.precision != "32-true":
-            raise ConfigError(
-                f"trainer.precision is {self.trainer.precision!r}; simlearn sets the precision "
-                "itself. "
-                "Leave it out and give model.dtype float32 or float64."
-            )
+        _refuse_precision(self.trainer.precision)
         self.objective.prepare(self.trainer.datamodule.training)
 
     def on_fit_start(self) -> None:
-        """Solve the closed form and let stabilizers set their numbers.
-
-        Unless a training is resumed.
-        """
+        """Solve the closed form and prepare stabilizers, unless a training is resumed."""
         _refuse_nothing_to_learn(self)
         if self.trainer.ckpt_path is None:
             training = self.trainer.datamodule.training
             if self.start is not None:
-                self.estimates = self.start.solve(self.simulator, training)
+                self.ledger.estimates = self.start.solve(self.simulator, training)
             for stabilizer in self.stabilizers:
                 stabilizer.prepare(self.simulator, training)
 
     def training_step(self, window: Trajectory, index: int) -> Tensor:
         """Perturbed window, loss, penalties."""
-        loss = _stabilized_loss(self, window.to(self.device, self.number))
-        self.last_loss = loss.detach()
-        self.evaluations += 1
-        return loss
-
-    def on_train_batch_end(self, outputs: Any, batch: Trajectory, batch_idx: int) -> None:
-        """Add up the learning rates: what decides which directions of the data were learned."""
-        self.learned += sum(group["lr"] for group in self.trainer.optimizers[0].param_groups)
-
-    def on_train_epoch_end(self) -> None:
-        """Log the loss of the epoch's last evaluation; stop where it is no number."""
-        _refuse_nan(self.last_loss, self.current_epoch)
-        self.log_dict({"loss": self.last_loss, "evaluations": float(self.evaluations)})
+        return self.ledger.count(_stabilized_loss(self, window.to(self.device, self.number)))
 
     def validation_step(self, window: Trajectory, index: int) -> None:
         """The objective on held-out windows, without stabilizers."""
@@ -124,7 +106,13 @@ class SimulatorModule(pl.LightningModule):
     def predict_step(self, window: Trajectory, index: int) -> Trajectory:
         """A rollout from the start of each window to its end."""
         window = window.to(self.device, self.number)
-        return self.simulator.rollout(window.x[0], window.steps - 1, window.topology)
+        return self.simulator.rollout(
+            window.x[0],
+            window.steps - 1,
+            window.topology,
+            t0=row_time(window, 0),
+            inputs=None if window.inputs is None else window.inputs[:-1],
+        )
 
 
 def _stabilized_loss(module: SimulatorModule, window: Trajectory) -> Tensor:
@@ -149,14 +137,6 @@ def _refuse_precision(precision: str) -> None:
 
 
 def _refuse_nothing_to_learn(module: SimulatorModule) -> None:
-    if module.optimizer_name == "none" and module.trainer.max_epochs != 0:
+    if module.ledger.optimizer == "none" and module.trainer.max_epochs != 0:
         kind = type(module.simulator.dynamics).__name__
         raise ConfigError(f"{kind} has nothing to learn; set trainer.max_epochs to 0.")
-
-
-def _refuse_nan(loss: Tensor, epoch: int) -> None:
-    if not torch.isfinite(loss):
-        raise NumericalError(
-            f"The loss became {float(loss)} in epoch {epoch}. "
-            "Take a smaller learning rate, a shorter horizon, or gradient clipping."
-        )

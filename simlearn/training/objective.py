@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from simlearn.component import Component, ConfigError, optional
-from simlearn.dynamics.base import Map
+from simlearn.component import Component, ConfigError, DataError, optional
+from simlearn.dynamics.base import Map, Time
 from simlearn.simulator import Simulator
 from simlearn.state import Topology, Trajectory
 
@@ -18,17 +18,40 @@ Scale = Literal["none", "column", "body"]
 
 
 def central_differences(trajectory: Trajectory) -> tuple[Trajectory, Tensor]:
-    """States with dx/dt: as recorded.
+    """States with dx/dt, as recorded or by central differences on the interior samples.
 
-    Or (x[k+1] − x[k−1]) / (t[k+1] − t[k−1]) on the interior samples.
+    (x[k+1] − x[k−1]) / (t[k+1] − t[k−1]), an error of second order in the interval.
+
+    Raises:
+        DataError: Neither is there a derivative, nor are there three states.
     """
     if trajectory.derivative is not None:
         return trajectory, trajectory.derivative
+    if trajectory.steps < 3:
+        raise DataError(
+            f"Central differences need three states, got {trajectory.steps}. "
+            "Record the derivative, or take longer trajectories."
+        )
     span = trajectory.t[2:] - trajectory.t[:-2]
     if span.ndim == 2:
         span = span[:, trajectory.topology.system]
-    slope = (trajectory.x[2:] - trajectory.x[:-2]) / span.reshape(len(span), -1, 1)
+    slope = (trajectory.x[2:] - trajectory.x[:-2]) / span.reshape(len(span), -1, 1).to(trajectory.x)
     return trajectory.slice(1, trajectory.steps - 1), slope
+
+
+def row_time(window: Trajectory, k: int) -> Time:
+    """Time of every row at state k, ``[rows, 1]``, or a float where all agree on one clock."""
+    t = window.t[k]
+    return t[window.topology.system][:, None].to(window.x.dtype) if t.ndim else float(t)
+
+
+def driven(window: Trajectory, k: int) -> Topology:
+    """The topology with the control input that acts from state k on."""
+    return (
+        window.topology
+        if window.inputs is None
+        else window.topology.replace(inputs=window.inputs[k])
+    )
 
 
 class Objective(Component):
@@ -127,18 +150,12 @@ class DerivativeMatching(Scaled):
         inner, slope = central_differences(window)
         residuals = [
             self.scaled(
-                simulator.dynamics(_row_time(inner, k), inner.x[k], inner.topology) - slope[k],
+                simulator.dynamics(row_time(inner, k), inner.x[k], driven(inner, k)) - slope[k],
                 inner.topology,
             )
             for k in range(inner.steps)
         ]
         return torch.stack(residuals).square().mean()
-
-
-def _row_time(window: Trajectory, k: int) -> Tensor | float:
-    """Time of every row at state k: ``[rows, 1]``, or a float where all agree on one clock."""
-    t = window.t[k]
-    return t[window.topology.system][:, None] if t.ndim else float(t)
 
 
 class MultiStep(Scaled):
@@ -175,7 +192,16 @@ class MultiStep(Scaled):
             ConfigError: The data are sampled at another interval than the simulator steps.
         """
         _same_interval(simulator, window)
-        rolled = simulator.rollout(window.x[0], self.horizon, window.topology, every=self.every)
+        rolled = simulator.rollout(
+            window.x[0],
+            self.horizon,
+            window.topology,
+            t0=row_time(window, 0),
+            inputs=None if window.inputs is None else window.inputs[: self.horizon],
+            every=self.every,
+        )
+        if not rolled.x.requires_grad and rolled.status != "ok":
+            return rolled.x.new_tensor(torch.inf)
         wanted = window.x[self.every :: self.every]
         residual = rolled.x[1:] - wanted[: len(rolled.x) - 1]
         return self.scaled(residual, window.topology).square().mean()
@@ -205,7 +231,7 @@ class OneStep(Scaled):
     def loss(self, simulator: Simulator, window: Trajectory) -> Tensor:
         """Mean over rows and columns."""
         _same_interval(simulator, window)
-        stepped = simulator.step(window.x[0], window.topology, _row_time(window, 0))
+        stepped = simulator.step(window.x[0], driven(window, 0), row_time(window, 0))
         return self.scaled(stepped - window.x[1], window.topology).square().mean()
 
 

@@ -53,11 +53,18 @@ class Progress(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say what the closed form found."""
-        estimates = getattr(pl_module, "estimates", {})
+        self._told(trainer, pl_module)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say it now where there was no epoch at all."""
+        if trainer.max_epochs == 0:
+            self._told(trainer, pl_module)
+
+    def _told(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        estimates = pl_module.ledger.estimates
         if estimates and trainer.is_global_zero:
-            self._write(
-                f"closed form in {time.monotonic() - self.began:.1f} s:\n{printed(estimates)}\n"
-            )
+            spent = time.monotonic() - self.began
+            self._write(f"closed form in {spent:.1f} s:\n{printed(estimates)}\n")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """One line, often on a terminal, seldom elsewhere."""
@@ -73,7 +80,7 @@ class Progress(pl.Callback):
         spent = now - self.began
         left = f"  about {spent / done * (total - done):.0f} s left" if total > done else ""
         left = f" ({time.process_time() - self.cpu:.1f} CPU-s)" if last else left
-        loss = float(getattr(pl_module, "last_loss", float("nan")))
+        loss = float(pl_module.ledger.loss)
         line = f"epoch {done}/{total if total > 0 else '?'}  loss {loss:.4g}  {spent:.0f} s{left}"
         self._write(f"\r\x1b[K{line}{chr(10) if last else ''}" if terminal else f"{line}\n")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -79,12 +80,13 @@ class ClosedForm(Component):
                 f"{type(field).__name__}. "
                 "Leave `start` out and train by gradients."
             )
-        normals = accumulate(field, training, self.time_blocks)
+        model: Multilinear = copy.deepcopy(field).double().cpu()
+        normals = accumulate(model, training, self.time_blocks)
         total = normals[0]
         for normal in normals[1:]:
             total = total + normal
-        best = self._turns(field, total)
-        left_out = [self._turns(field, total - normal) for normal in normals]
+        best = self._turns(model, total)
+        left_out = [self._turns(model, total - normal) for normal in normals]
         errors = {name: jackknife([one[name] for one in left_out]) for name in best}
         field.load(best)
         return field.estimates(best, errors)

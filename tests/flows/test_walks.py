@@ -41,15 +41,15 @@ def test_train_from_config_then_gate(here, capsys):
         ["check", "runs/latest", "--data", "test.h5", "-c", str(gate), "--suite", "smoke"]
     )
     assert code == 0, capsys.readouterr()
-    report = json.loads((here / "report/report.json").read_text())
+    report = json.loads((run / "report/report.json").read_text())
     assert report["verdict"] == "pass"
     assert report["schema"] == 1
     assert [c["check"] for c in report["checks"]] == ["Bounded", "EnergyDrift"]
     assert report["provenance"]["held_out"]["generator"]["class_path"].endswith("MassSpring")
-    suite = ElementTree.parse(here / "report/junit.xml").getroot().find("testsuite")
+    suite = ElementTree.parse(run / "report/junit.xml").getroot().find("testsuite")
     assert (suite.get("tests"), suite.get("failures")) == ("2", "0")
-    assert "| ok | Bounded |" in (here / "report/summary.md").read_text()
-    assert "data:image/png;base64," in (here / "report/report.html").read_text()
+    assert "| ok | Bounded |" in (run / "report/summary.md").read_text()
+    assert "data:image/png;base64," in (run / "report/report.html").read_text()
     saved = run / "config.yaml"
     assert cli.run(["fit", "-c", str(saved), "--run", "again", "--trainer.max_epochs", "1"]) == 0
 

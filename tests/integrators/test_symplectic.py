@@ -96,4 +96,4 @@ def test_a_whole_rollout_keeps_the_form(seeded, symplectic):
     j = torch.func.jacrev(lambda s: simulator.rollout(s, 20, topology).x[-1])(x).reshape(4, 4)
     form = omega(torch.ones(1).double(), 4)
     assert (j.T @ form @ j - form).abs().max() < 1e-10
-    assert (j - torch.eye(4).double()).abs().max() > 1
+    assert (j - torch.eye(4).double()).abs().max() > 0.5

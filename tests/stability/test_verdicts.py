@@ -130,7 +130,7 @@ def test_forecast_error_is_the_distance_at_the_end_relative_to_the_origin():
 def test_momentum_is_kept_by_pairs_and_lost_by_a_wall():
     names = ("a", "b")
     pair = Simulator(Newtonian(names, (1.0, 0.3), gravity=1.0), Leapfrog(), 0.01)
-    x = torch.tensor([[0, 0, 0, 0.1], [1, 0, 0, 1.0]], dtype=torch.float64)
+    x = torch.tensor([[0, 0, 0, -0.3], [1, 0, 0, 1.0]], dtype=torch.float64)
     held = simlearn.Trajectory(
         torch.zeros(1, dtype=torch.float64), x[None], simlearn.Topology.complete(2, names)
     )

