@@ -1,7 +1,4 @@
-"""simlearn: learn simulators of physical and networked systems from data.
-
-And prove that they stay stable.
-"""
+"""Learn simulators of physical and networked systems, and prove that they stay stable."""
 
 from __future__ import annotations
 

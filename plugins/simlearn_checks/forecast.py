@@ -121,10 +121,7 @@ class ForecastError(simlearn.Check):
     def _errors(
         self, one: Trajectory, truth: Trajectory, names: list[str]
     ) -> tuple[Tensor, Tensor]:
-        """Times and errors ``[steps, rows]`` at the states of the rollout that the data have.
-
-        Too.
-        """
+        """Times and errors ``[steps, rows]`` where the rollout meets the data."""
         t, mine, theirs = _common(one, truth)
         return t, (self._relative(mine, names) - self._relative(theirs, names)).norm(dim=-1)
 

@@ -18,9 +18,7 @@ WEIGHABLE = 0.01
 
 
 class ForceLaw(simlearn.Check):
-    """The learned pair force follows a power law f ∝ r^exponent, with one sign.
-
-    Between two distances.
+    """The learned pair force follows a power law, f ∝ r^exponent, with one sign.
 
     The slope is that of a straight line through log |f| against log r at 400 distances evenly
     spaced in log r.
@@ -109,7 +107,7 @@ def _unvisited(
 ) -> tuple[float, float, list[tuple[float, float]]]:
     """Distances that no weighable pair visits.
 
-    One whose pull on a partner is at least 1 % of all it feels.
+    A pair is weighable if its pull on a partner is at least 1 % of all that the partner feels.
     """
     seen = list(evidence.training) or list(evidence.held_out)
     hits, span = [], []

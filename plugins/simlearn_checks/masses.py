@@ -13,7 +13,7 @@ from simlearn_checks.common import positive
 class MassEstimates(simlearn.Check):
     """The masses that were learned, with their errors, against known ones.
 
-    In units of the first body.
+    All in units of the first body.
 
     Judged are the unclipped estimates of the closed form and the masses after fine-tuning. A mass
     whose relative error is above one half, or that is negative, is *not determined by these data*;

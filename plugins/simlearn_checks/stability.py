@@ -122,10 +122,7 @@ class StepHalving(simlearn.Check):
     def _halved(
         self, model: Simulator, coarse: Trajectory, evidence: Evidence
     ) -> tuple[Tensor, bool]:
-        """Distances ``[steps, rows]`` to the rollout with half the step.
-
-        And whether it got through.
-        """
+        """Distances ``[steps, rows]`` to the rollout with half the step; whether both lasted."""
         begin = evidence.start()
         half = model.with_step(model.dt / 2)
         spacing = float(coarse.t[1] - coarse.t[0]) if coarse.steps > 1 else model.dt

@@ -25,7 +25,7 @@ BODIES = (
 class SolarSystem(simlearn.DatasetGenerator):
     """Barycentric positions and velocities of Sun and planets.
 
-    X = (q, v) in AU and AU/day, one row a body.
+    The state is (q, v) in AU and AU/day, one row a body.
 
     From astropy's built-in ephemeris (ERFA: `epv00` for Sun and Earth, `plan94` for the planets),
     which needs no download. `plan94` follows Simon et al. 1994 and is good to some 1e-5 AU for the

@@ -39,7 +39,7 @@ class MassSpringLaw(simlearn.SplitField):
         self.dim = 2
 
     def drift(self, p: Tensor, topology: Topology) -> Tensor:
-        """P / m."""
+        """The velocity, p / m."""
         return p / self.mass
 
     def kick(self, t: Any, q: Tensor, topology: Topology) -> Tensor:
@@ -103,7 +103,7 @@ class PendulumLaw(simlearn.SplitField):
         self.dim = 2
 
     def drift(self, p: Tensor, topology: Topology) -> Tensor:
-        """P / (m l²)."""
+        """The angular velocity, p / (m l²)."""
         return p / (self.mass * self.length**2)
 
     def kick(self, t: Any, q: Tensor, topology: Topology) -> Tensor:
@@ -121,7 +121,7 @@ class PendulumLaw(simlearn.SplitField):
 class Pendulum(simlearn.System):
     """A plane pendulum released at rest or in motion, never over the top.
 
-    X = (angle, angular momentum).
+    The state is (angle, angular momentum).
 
     Args:
         mass: m, in mass units. Good values: 0.1 to 10.

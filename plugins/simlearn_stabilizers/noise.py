@@ -14,7 +14,7 @@ from simlearn import ConfigError
 class NoiseInjection(simlearn.Stabilizer):
     """Adds Gaussian noise to the state each window starts from.
 
-    Z = x + scale · size · ξ, ξ ~ N(0, 1).
+    The start becomes x + scale · size · ξ with ξ ~ N(0, 1).
 
     The size is the root mean square of each column of the batch, so that ``scale`` is a share.
     With ``target: clean`` the simulator learns to come back to the data, whose later states stay

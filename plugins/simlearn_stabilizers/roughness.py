@@ -12,7 +12,7 @@ from simlearn.dynamics import Multilinear
 class Roughness(simlearn.Stabilizer):
     """Penalises unevenness of a learned law.
 
-    Weight · |D₂ w|² / max|w₀|², w the coefficients, w₀ the closed form's.
+    The penalty is weight · |D₂ w|² / max|w₀|², w the coefficients, w₀ the closed form's.
 
     Where no data reach, the loss says nothing of a coefficient; this says that it lies between its
     neighbours.

@@ -82,7 +82,7 @@ class Catalog:
     def unknown(self, name: str, kind: type[Component] | None = None) -> str:
         """The message for a name that nothing has.
 
-        The nearest ones, and plugins that might have brought it.
+        It offers the nearest names, and tells of plugins that might have brought it.
         """
         what = kind.__name__ if kind else "component"
         names = [cls.__name__ for cls in self.components(kind)]

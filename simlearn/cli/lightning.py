@@ -60,10 +60,7 @@ class FitCLI(LightningCLI):
         print(f"run: {self.run_of.folder}")
 
     def before_validate(self) -> None:
-        """Evaluation speaks of trained weights.
-
-        Those of the checkpoint, or of the run's archive.
-        """
+        """Evaluate trained weights: the checkpoint's, or those of the run's archive."""
         if self.run_of.checkpoint is None:
             trained = archive.load(self.run_of.folder)
             self.model.configure_model()

@@ -106,10 +106,7 @@ def _verified(file: h5py.File, path: Path) -> dict[str, str]:
 
 
 def _refuse_foreign_storage(file: h5py.File, path: Path) -> None:
-    """Nothing outside the file is read.
-
-    And nothing larger than the file claims to be is allocated.
-    """
+    """Refuse whatever leads out of the file or claims to be far larger than it."""
 
     def look(group: h5py.Group) -> None:
         for name in group:

@@ -53,10 +53,7 @@ class Map(Dynamics):
 
 
 def gradient_of(energy: Any, x: Tensor) -> Tensor:
-    """dE/dx of a scalar per system by automatic differentiation.
-
-    Also under no-grad and inference mode.
-    """
+    """dE/dx by automatic differentiation, also under no-grad and inference mode."""
     gradient: Tensor = torch.func.grad(lambda state: energy(state).sum())(x)
     return gradient
 
@@ -100,7 +97,7 @@ class HamiltonianField(VectorField):
 class SplitField(VectorField):
     """A separable system, dq/dt = drift(p), dp/dt = kick(t, q).
 
-    What leapfrog and its relatives need.
+    It is what leapfrog and its relatives need.
 
     The state is (q, p), or (q, v) where only velocities are measured. Forces that depend on
     velocity make a `VectorField` instead.

@@ -59,7 +59,7 @@ class Energy(HamiltonianField):
 class SeparableEnergy(SplitField):
     """H(q, p) = T(p) + V(q) with a network for each.
 
-    What leapfrog can integrate (Chen et al. 2020, eq. 4).
+    Leapfrog can integrate it (Chen et al. 2020, eq. 4).
 
     Args:
         dim: Columns of the state, positions and momenta together.

@@ -17,7 +17,7 @@ from simlearn.state import Topology
 class PairField(SplitField):
     """Central forces between the pairs of a graph.
 
-    Dq_i/dt = v_i, dv_i/dt = Σ_j μ_j f(r_ij) (q_j − q_i)/r_ij.
+    The motion is dq_i/dt = v_i, dv_i/dt = Σ_j μ_j f(r_ij) (q_j − q_i)/r_ij.
 
     f > 0 attracts. Every undirected pair is visited once. Momentum Σ μ_i v_i is kept to rounding
     whatever f is.

@@ -83,7 +83,7 @@ class Estimate:
     def determined(self) -> bool:
         """Whether the data say anything.
 
-        A relative error of at most one half, and a possible sign.
+        They do where the relative error is at most one half and the sign is possible.
         """
         return self.relative_error <= 0.5 and (self.value > 0 or not self.positive)
 

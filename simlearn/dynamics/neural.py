@@ -36,7 +36,7 @@ class TanhNet(nn.Module):
         return last(x)
 
     def gradient(self, x: Tensor) -> Tensor:
-        """D output / dx ``[rows, sizes[0]]`` of a scalar network.
+        """Gradient ``[rows, sizes[0]]`` of a scalar network in its input.
 
         One forward and one backward product a layer.
 
@@ -73,7 +73,7 @@ class Standardizable(Protocol):
 class MLPField(VectorField):
     """A plain neural ODE: dx/dt = MLP((x − centre) / spread) · rate.
 
-    The same network for every row.
+    All rows share the network.
 
     Centre and spread of the state and size of the slope are 0 and 1 until `standardize` sets them
     by column.
@@ -119,7 +119,7 @@ class MLPField(VectorField):
 class Flattened(VectorField):
     """A baseline that looks at all rows of a system at once.
 
-    The field of one row of ``rows · dim`` columns.
+    To the field inside, a system is one row of ``rows · dim`` columns.
 
     It knows nothing of bodies or graphs: rows permuted is another input to it.
 

@@ -18,7 +18,7 @@ from simlearn.state import Topology
 class PairForce(PairField):
     """One learned force between all pairs and one learned mass for each body.
 
-    With no law written in.
+    No law is written in.
 
     f(r) = Σ_k w_k exp(−(log r − c_k)² / 2s²) / r², with the centres c_k evenly spaced in log r and
     s their spacing; the potential of each term is exact: −e^(s²/2 − c_k) s √(π/2) erfc((log r −

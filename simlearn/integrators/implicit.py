@@ -16,7 +16,7 @@ from simlearn.state import Topology
 class ImplicitMidpoint(Integrator):
     """The implicit midpoint rule, order 2, symplectic for every Hamiltonian.
 
-    X' = x + dt f((x + x')/2).
+    The next state solves x' = x + dt f((x + x')/2).
 
     Solved by fixed-point iteration. Each system stops when its own update is below ``tolerance``
     relative to its state and is frozen from then on, so that a batch gives the same answer as its

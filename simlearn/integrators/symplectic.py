@@ -51,7 +51,7 @@ class Leapfrog(SplitIntegrator):
 class Yoshida4(SplitIntegrator):
     """Three leapfrog steps of lengths (w₁, w₀, w₁)·dt, order 4 (Yoshida 1990, eq. 2.11).
 
-    Symplectic and reversible.
+    It is symplectic and reversible.
     """
 
     order: ClassVar[int] = 4

@@ -52,9 +52,9 @@ class Graph:
 
     @cached_property
     def pairs(self) -> Tensor | None:
-        """``[2, E/2]``: each undirected edge once.
+        """Each undirected edge once, ``[2, E/2]``.
 
-        Or None where the graph is not symmetric or has self-loops.
+        None where the graph is not symmetric or has self-loops.
         """
         source, target = self.edge_index
         if bool((source == target).any()):

@@ -116,7 +116,7 @@ def permuting_rows_permutes_the_answer(cls: type[Dynamics]) -> None:
 
 
 def force_is_the_gradient_of_the_energy(cls: type[Any]) -> None:
-    """W dq/dt = ∂E/∂p and w dp/dt = −∂E/∂q, w the weights of the symplectic form."""
+    """The force is the gradient of the energy in the weights w of the symplectic form."""
     for one in examples(cls):
         one = one.double().requires_grad_(False)
         x, topology = sample(one)
@@ -154,10 +154,7 @@ def _drawn(one: DatasetGenerator, indices: range, seed: int = SEED) -> list[Traj
 
 
 def trajectory_depends_on_seed_and_index(cls: type[DatasetGenerator]) -> None:
-    """The same bytes whatever else is drawn, float64 and finite.
-
-    Another start for another index.
-    """
+    """Trajectories are the same bytes whatever else is drawn, float64 and finite."""
     for one in examples(cls):
         both, alone = _drawn(one, range(2)), _drawn(one, range(1, 2))
         assert torch.equal(both[1].x, alone[0].x)

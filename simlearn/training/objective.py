@@ -78,13 +78,14 @@ class Scaled(Objective):
     """Objectives whose residuals are divided by the size of what they compare."""
 
     scale: Scale
+    _sizes: Tensor | None = None
 
     def measured(self, values: Sequence[tuple[Tensor, Topology]]) -> None:
         """Root mean square of ``[steps, rows, dim]`` values.
 
-        By column or by body and half of the state.
+        It is taken by column, or by body and half of the state.
         """
-        self._sizes: Tensor | None = None
+        self._sizes = None
         if self.scale == "none":
             return
         rows = torch.cat([v.reshape(-1, v.shape[-1]) for v, _ in values]).double()
@@ -208,9 +209,7 @@ class MultiStep(Scaled):
 
 
 class OneStep(Scaled):
-    """Mean squared difference of a single step and the next state, over the step.
-
-    The increment's error.
+    """Mean squared difference of a single step and the next state.
 
     Args:
         scale: Divide residuals by the root mean square of the increments: of each column, of each

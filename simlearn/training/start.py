@@ -36,9 +36,7 @@ class Normal:
 
 
 class ClosedForm(Component):
-    """Solves the coefficients of a field that is linear in each of its blocks.
-
-    Block by block in turn.
+    """Solves a field that is linear in each block of its coefficients, block by block in turn.
 
     Minimises Σ |(dx/dt − Σ_kl a_k b_l column_kl) / size of the row's type|² + roughness ·
     mean(diag G) · bᵀRb, where R is the field's own roughness matrix (second differences for a pair

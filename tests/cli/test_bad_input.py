@@ -243,3 +243,34 @@ def test_missing_extra_says_which(say, monkeypatch):
     code, message = say("generate", "--generator", "SolarSystem", *draw)
     assert code == 6
     assert "pip install 'simlearn[ephemeris]'" in message
+
+
+def test_a_damaged_checkpoint_is_refused(say, trained, tmp_path):
+    (tmp_path / "bad.ckpt").write_bytes(b"no checkpoint")
+    code, message = say("fit", "-c", trained / "tiny.yaml", "--resume", "bad.ckpt")
+    assert code == 7
+    assert "bad.ckpt" in message
+
+
+def test_weights_of_another_width_are_refused(say, trained, tmp_path):
+    shutil.copytree(trained / "runs", tmp_path / "runs", symlinks=True)
+    wide = changed(tmp_path, "width: 32", "width: 16", (trained / "tiny.yaml").read_text())
+    code, message = say("test", "-c", wide, "--run", "tiny")
+    assert code == 7
+    assert "do not fit" in message
+    code, message = say("validate", "-c", trained / "tiny.yaml", "--run", "tiny")
+    assert code == 2
+    assert "data.held_out" in message
+
+
+def test_an_infinite_limit_is_written_as_text(say, trained, tmp_path):
+    gate = tmp_path / "gate.yaml"
+    check = "{class_path: Bounded, init_args: {horizon: 20, factor: .inf}}"
+    gate.write_text(f"schema: 1\nsuites:\n  full: [{check}]\n")
+    args = ["check", trained / "runs/tiny", "--data", trained / "test.h5", "-c", gate]
+    assert say(*args, "--out", "r")[0] == 0
+    assert json.loads((tmp_path / "r/report.json").read_text())["checks"][0]["arguments"] == {
+        "factor": "inf",
+        "horizon": 20,
+        "starts": 1,
+    }

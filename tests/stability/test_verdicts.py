@@ -244,3 +244,58 @@ def test_a_plugin_hears_the_verdict_and_cannot_change_it():
     failures = known.announce(nasty_report())
     assert heard == [False]
     assert failures == ["plugin listener failed hearing the verdict: RuntimeError: broken listener"]
+
+
+def test_the_verdict_does_not_depend_on_the_order_of_checks():
+    """A tight bound of one check cuts nothing off for another."""
+    one, two = Bounded(300, 1.01), ForecastError(300, limit=10.0)
+    data = evidence(400)
+    forward = simlearn.check(truth(), data, [one, two])
+    backward = simlearn.check(truth(), data, [two, one])
+    values = [
+        {m.name: m.value for i in report.items for m in i.finding.metrics}
+        for report in (forward, backward)
+    ]
+    assert values[0] == values[1]
+
+
+def test_a_simulator_that_is_lost_at_once_is_a_finding():
+    """Divergence fails the gate; it is no fault of the data."""
+    field = MLPField(dim=2).double()
+    torch.nn.init.constant_(field.net.layers[-1].bias, 1e308)
+    broken = Simulator(field, RK4(), 0.1)
+    report = simlearn.check(broken, evidence(50), [ForecastError(40, limit=1.0), Bounded(40)])
+    assert [item.finding.verdict for item in report.items] == ["fail", "fail"]
+    assert report.items[0].finding.metrics[0].value == math.inf
+
+
+def test_forecasts_meet_irregular_samples():
+    """The truth has no error wherever the data were sampled."""
+    times = torch.tensor([0.0, 0.1, 0.3, 0.35, 0.8, 1.0], dtype=torch.float64)
+    (held,) = MassSpring().draw(range(1), times, 0)
+    finding = ForecastError(100, limit=1e-6).run(truth(0.01, RK4()), Evidence((held,)))
+    assert finding.verdict == "pass"
+
+
+def test_systems_of_different_size_can_be_held_out():
+    names = ("a", "b", "c")
+    field = Newtonian(names, (1.0, 0.1, 0.1), gravity=1.0)
+    tracks = []
+    for rows in (2, 3):
+        topology = simlearn.Topology.complete(rows).replace(
+            node_type=torch.arange(rows), node_names=names
+        )
+        x = torch.randn(rows, 4, generator=torch.Generator().manual_seed(rows), dtype=torch.float64)
+        tracks.append(Simulator(field, Leapfrog(), 0.01).rollout(x, 20, topology))
+    check = ForecastError(20, limit=1e-9, starts=2)
+    finding = check.run(Simulator(field, Leapfrog(), 0.01), Evidence(tuple(tracks)))
+    assert finding.verdict == "pass"
+    assert [m.name for m in finding.metrics] == ["error of a", "error of b", "error of c"]
+
+
+def test_a_name_with_a_dollar_is_a_name():
+    """Matplotlib reads $...$ as mathematics."""
+    from simlearn.stability.draw import picture
+
+    lines = [Line([0.0, 1.0], [0.0, 1.0], group=name, label="x_{$a") for name in ("x_{$a", "b$")]
+    assert picture(Curve(lines, "t / $", "$y_{"))[:4] == b"\x89PNG"

@@ -166,3 +166,90 @@ def test_fit_and_rollout_on_an_accelerator(data, seeded):
     assert rolled.x.is_cuda
     host = moved.cpu().rollout(data[0].x[0], 30, data[0].topology)
     torch.testing.assert_close(rolled.x.cpu(), host.x, rtol=1e-9, atol=1e-12)
+
+
+def test_a_resumed_training_remembers_its_ledger(tmp_path, data, seeded):
+    """Estimates, evaluations and learning rates are part of the checkpoint."""
+    from simlearn.training.ledger import Ledger
+
+    before = Ledger()
+    before.estimates = {"b": simlearn.Estimate(2.0, 0.1, "kg")}
+    before.evaluations, before.sum_of_learning_rates = 7, 0.3
+    after = Ledger()
+    after.load_state_dict(before.state_dict())
+    assert after.state_dict() == before.state_dict()
+    assert after.estimates == before.estimates
+
+
+def test_times_keep_their_precision_in_float32(seeded):
+    """At t = 1000 a float32 clock would miss the sampling interval."""
+    t = simlearn.sample_times(40, 0.1, t0=1000.0)
+    track = Trajectory(t, torch.randn(40, 1, 2), Topology.isolated(1)).to("cpu", torch.float32)
+    assert track.t.dtype == torch.float64
+    objective = OneStep()
+    objective.prepare([track])
+    assert objective.loss(small(torch.float32), track.slice(0, 2)).isfinite()
+
+
+class Pushed(simlearn.VectorField):
+    """dx/dt = u: what moves is the control input alone."""
+
+    def forward(self, t, x, topology):
+        return topology.inputs.expand_as(x)
+
+
+def test_inputs_act_in_training_and_in_the_gate():
+    """The exact simulator of a driven system has no loss and no forecast error."""
+    from simlearn.integrators import Euler
+    from simlearn_checks import Bounded, ForecastError, StepHalving
+
+    t = simlearn.sample_times(30, 0.1)
+    u = torch.randn(30, 1, 1, generator=generator(5), dtype=torch.float64)
+    x = torch.cat([torch.zeros(1, 1, 1, dtype=torch.float64), (0.1 * u[:-1]).cumsum(0)])
+    track = Trajectory(t, x, Topology.isolated(1), inputs=u)
+    simulator = Simulator(Pushed(), Euler(), 0.1)
+    for objective in (MultiStep(5, scale="none"), OneStep("none")):
+        window = track.slice(3, 3 + objective.length([track]))
+        assert objective.loss(simulator, window).item() < 1e-28
+    evidence = simlearn.Evidence((track,), (track,))
+    checks = [ForecastError(28, limit=1e-12), StepHalving(28, 1e-12), Bounded(28, 1.5)]
+    assert simlearn.check(simulator, evidence, checks).passed
+    with pytest.raises(simlearn.DataError, match="control inputs until"):
+        evidence.rollouts(simulator, 40)
+
+
+def test_missing_samples_are_refused_and_lost_states_left_out(data):
+    from simlearn.data.module import TrajectoryData
+
+    whole = data[0]
+    gap = torch.ones(40, 1, dtype=torch.bool)
+    gap[7] = False
+    holes = Trajectory(whole.t, whole.x, whole.topology, mask=gap)
+    with pytest.raises(simlearn.DataError, match="misses 1 samples"):
+        TrajectoryData.of([holes]).setup("fit")
+    x = whole.x.clone()
+    x[30:] = torch.nan
+    lost = Trajectory(whole.t, x, whole.topology, status="diverged", finite_steps=30)
+    usable = TrajectoryData.of([lost])
+    usable.setup("fit")
+    assert usable.training[0].steps == 30
+
+
+def test_a_trained_simulator_can_be_trained_again(data, seeded):
+    once = simlearn.fit(small(), data, max_epochs=2, progress=False)
+    first = once.provenance["loss"]
+    again = simlearn.fit(once, data, max_epochs=20, progress=False)
+    assert again.provenance["loss"] < first
+    assert again.provenance["training"]["sha256"] == once.provenance["training"]["sha256"]
+
+
+def test_validation_of_a_lost_rollout_is_infinite(data):
+    from simlearn.dynamics import MLPField
+
+    field = MLPField(dim=2).double()
+    torch.nn.init.constant_(field.net.layers[-1].bias, 1e308)
+    objective = MultiStep(5)
+    objective.prepare(data)
+    with torch.no_grad():
+        loss = objective.loss(Simulator(field, RK4(), 0.1), data[0].slice(0, 6))
+    assert loss.item() == float("inf")
