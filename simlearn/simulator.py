@@ -131,10 +131,15 @@ class Simulator(nn.Module):
                 f"inputs must be [{steps}, {topology.rows}, u], got {list(inputs.shape)}."
             )
         x = torch.stack(self._unroll(x0, steps, topology, t0, inputs, every, bound))
+        return self._rolled(x, steps // every + 1, topology, t0, every, bound)
+
+    def _rolled(
+        self, x: Tensor, wanted: int, topology: Topology, t0: Time, every: int, bound: float
+    ) -> Trajectory:
+        """The states with their times, and how the rollout ended."""
         with torch.no_grad():
             inside = (x.isfinite() & (x.abs() <= bound)).flatten(1).all(1)
         good = _leading(inside)
-        wanted = steps // every + 1
         status: Status = "ok" if good == wanted else "left_bound"
         if good < len(x) and not bool(x[good].isfinite().all()):
             status = "diverged"

@@ -74,6 +74,26 @@ def test_python_blocks_run(path, tmp_path):
         assert done.returncode == 0, done.stderr
 
 
+def test_the_command_line_block_of_the_readme_runs(tmp_path, shell):
+    """Fit, generate, check: literally, but for where the configs lie."""
+    text = (ROOT / "README.md").read_text().split("## From the command line")[1]
+    block = re.search(r"```sh\n(.*?)```", text, re.S)[1]
+    for line in block.strip().splitlines():
+        words = line.replace("configs/", f"{ROOT}/configs/").split()
+        assert words[0] == "simlearn"
+        done = shell(*words[1:], OMP_NUM_THREADS="1")
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "runs/mass-spring/report/report.html").exists()
+
+
+def test_the_gate_of_the_readme_builds(tmp_path):
+    text = (ROOT / "README.md").read_text().split("## A gate")[1]
+    (tmp_path / "gate.yaml").write_text(re.search(r"```yaml\n(.*?)```", text, re.S)[1])
+    known = prepare(Options())
+    assert read_gate(tmp_path / "gate.yaml", "smoke", known)[1]
+    assert len(read_gate(tmp_path / "gate.yaml", "full", known)[1]) == 2
+
+
 def test_the_readme_shows_every_command():
     text = (ROOT / "README.md").read_text()
     for name in cli.COMMANDS:

@@ -72,6 +72,8 @@ def draw(curve: Curve, axes: Axes) -> None:
     for line in curve.lines:
         _line(curve, line, looks, axes)
     axes.set(xlabel=_safe(curve.x_label), ylabel=_safe(curve.y_label), xscale=curve.x_scale)
+    if curve.x_scale == "linear":
+        axes.locator_params(axis="x", nbins=6)
     if curve.y_scale == "symlog":
         axes.set_yscale("symlog", linthresh=1e-2)
     else:

@@ -16,6 +16,7 @@ from simlearn.component import ConfigError, EnvironmentFault, describe
 from simlearn.simulator import Simulator
 from simlearn.stability.check import Check
 from simlearn.stability.evidence import Evidence
+from simlearn.stability.junit import to_junit
 from simlearn.stability.render import to_html
 from simlearn.stability.report import Item, Report, Severity
 
@@ -72,13 +73,18 @@ def check(
         for number, case in enumerate(cases, 1):
             name = type(case.check).__name__
             tell(f"[{number}/{len(cases)}] {name} ...")
-            began = time.monotonic()
-            finding = case.check.run(judged, evidence)
-            spent = time.monotonic() - began
-            arguments = describe(case.check)["init_args"]
-            items.append(Item(name, arguments, finding, case.severity, case.optional, spent))
+            items.append(_judged(case, judged, evidence))
     kept = {**simulator.provenance, **(provenance or {})}
     return Report(simulator.name, suite, tuple(items), kept, tuple(evidence.references))
+
+
+def _judged(case: Case, simulator: Simulator, evidence: Evidence) -> Item:
+    began = time.monotonic()
+    finding = case.check.run(simulator, evidence)
+    spent = time.monotonic() - began
+    told = describe(case.check)
+    name = type(case.check).__name__
+    return Item(name, told["init_args"], finding, case.severity, case.optional, spent)
 
 
 def _double(simulator: Simulator) -> Simulator:
@@ -117,7 +123,7 @@ def write(report: Report, folder: Path | str) -> dict[str, Path]:
     folder = Path(folder)
     texts = {
         "report.json": report.to_json(),
-        "junit.xml": report.to_junit(),
+        "junit.xml": to_junit(report),
         "summary.md": report.to_markdown(),
         "report.html": to_html(report),
     }

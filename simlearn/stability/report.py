@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from xml.etree import ElementTree
 
 from simlearn.stability.finding import Finding, Metric
 
@@ -81,38 +80,6 @@ class Report:
         return (
             json.dumps(_plain(body), indent=2, sort_keys=True, allow_nan=False, default=str) + "\n"
         )
-
-    def to_junit(self) -> str:
-        """One test case a check, as CI servers read it."""
-        bad = sum(not item.good and item.severity == "error" for item in self.items)
-        suite = ElementTree.Element(
-            "testsuite",
-            name=f"simlearn.{self.suite}",
-            tests=str(len(self.items)),
-            failures=str(bad),
-            errors="0",
-            time=f"{sum(item.seconds for item in self.items):.3f}",
-        )
-        for item in self.items:
-            case = ElementTree.SubElement(
-                suite,
-                "testcase",
-                classname=f"simlearn.{self.suite}",
-                name=item.name,
-                time=f"{item.seconds:.3f}",
-            )
-            if not item.good and item.severity == "error":
-                failure = ElementTree.SubElement(
-                    case, "failure", message=_printable(item.finding.summary)
-                )
-                rows = [_row(m) for m in item.finding.metrics if not m.passed]
-                failure.text = _printable("\n".join(rows))
-            elif item.finding.verdict == "not_applicable":
-                ElementTree.SubElement(case, "skipped", message=_printable(item.finding.summary))
-        root = ElementTree.Element("testsuites")
-        root.append(suite)
-        ElementTree.indent(root)
-        return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
     def to_markdown(self) -> str:
         """A table for the summary page of a CI run."""
@@ -194,7 +161,8 @@ def _limit(metric: Metric) -> str:
     return f"{'≤' if metric.sense == 'max' else '≥'} {number(metric.limit)}"
 
 
-def _row(metric: Metric) -> str:
+def row(metric: Metric) -> str:
+    """A metric in one line."""
     return f"{metric.name}: {_value(metric)}, limit {_limit(metric) or 'none'}"
 
 
@@ -220,11 +188,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value
-
-
-def _printable(text: str) -> str:
-    """XML has no place for control characters."""
-    return "".join(c if c.isprintable() or c in "\n\t" else " " for c in text)
 
 
 def _item(item: Item) -> dict[str, Any]:

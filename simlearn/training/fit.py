@@ -65,11 +65,7 @@ def fit(
         The trained simulator. Its ``provenance`` holds what an archive keeps: data, ranges,
         estimates.
     """
-    if isinstance(data, Dataset):
-        source = {"digest": data.digest, **data.provenance}
-        data = TrajectoryData.of(data.trajectories, source, batch_size=batch_size, seed=seed)
-    elif not isinstance(data, TrajectoryData):
-        data = TrajectoryData.of(data, batch_size=batch_size, seed=seed)
+    data = _module_of(data, batch_size, seed)
     number: Any = dtype
     for parameter in simulator.parameters():
         parameter.requires_grad_()
@@ -78,6 +74,17 @@ def fit(
     with quiet():
         pl.Trainer(**{**DEFAULTS, **trainer}).fit(module, datamodule=data)
     return finished(module, data)
+
+
+def _module_of(
+    data: Sequence[Trajectory] | Dataset | TrajectoryData, batch_size: int | None, seed: int
+) -> TrajectoryData:
+    if isinstance(data, TrajectoryData):
+        return data
+    if isinstance(data, Dataset):
+        source = {"digest": data.digest, **data.provenance}
+        return TrajectoryData.of(data.trajectories, source, batch_size=batch_size, seed=seed)
+    return TrajectoryData.of(data, batch_size=batch_size, seed=seed)
 
 
 def finished(module: SimulatorModule, data: TrajectoryData) -> Simulator:
