@@ -171,7 +171,7 @@ def _stack(group: Sequence[Trajectory], length: int, stride: int) -> _Group:
     }
     starts, owner, offset = [], [], 0
     for number, one in enumerate(usable):
-        begins = torch.arange(0, max(0, one.steps - length + 1), stride)
+        begins = torch.arange(0, max(0, one.steps - length + 1), stride, device=one.x.device)
         starts.append(begins + offset)
         owner.append(torch.full_like(begins, number))
         offset += one.steps

@@ -116,10 +116,10 @@ def test_roughness_is_zero_on_a_line_and_grows_with_bends(data):
     simulator = Simulator(field, Leapfrog(), 1.0)
     line = torch.arange(6, dtype=torch.float64)
     field.load({"mass": torch.ones(2), "weights": 1 + line})
-    assert float(Roughness(2.0).penalty(simulator, data[0])) == pytest.approx(0, abs=1e-25)
+    assert Roughness(2.0).penalty(simulator, data[0]).item() == pytest.approx(0, abs=1e-25)
     field.load({"mass": torch.ones(2), "weights": line**2})
     bends = 4 * 2.0**2 / 25.0**2
-    assert float(Roughness(2.0).penalty(simulator, data[0])) == pytest.approx(2 * bends)
+    assert Roughness(2.0).penalty(simulator, data[0]).item() == pytest.approx(2 * bends)
     with pytest.raises(ConfigError, match="Leave it out"):
         Roughness().penalty(small(), data[0])
 
@@ -155,6 +155,24 @@ def test_the_module_is_small():
     body = text[text.index("class SimulatorModule") :]
     body = body[: body.index("\ndef ")]
     assert body.strip().count("\n") < 100, "no God module: physics and pictures live elsewhere"
+
+
+@pytest.mark.gpu
+def test_the_closed_form_starts_on_an_accelerator():
+    """The start is solved on the CPU, wherever the simulator lives by then."""
+    days = simlearn.read(pathlib.Path(__file__).parents[1] / "data/ephemeris-excerpt.h5")
+    field = PairForce(days.trajectories[0].topology.node_names)
+    fitted = simlearn.fit(
+        Simulator(field, Leapfrog(), 1.0),
+        days,
+        objective=MultiStep(16, 8, scale="body"),
+        start=simlearn.ClosedForm(),
+        stabilizers=[Roughness()],
+        max_epochs=1,
+        accelerator="gpu",
+        devices=1,
+    )
+    assert fitted.provenance["estimates"]["venus"]["value"] == pytest.approx(2.45e-6, rel=0.05)
 
 
 @pytest.mark.gpu
