@@ -78,8 +78,15 @@ class Simulator(nn.Module):
         if topology is None:
             topology = Topology.isolated(x.shape[0]).to(x.device)
         dim = self.dynamics.dim
+        own = next((p.dtype for p in self.parameters()), x.dtype)
+        if x.dtype != own:
+            raise ConfigError(
+                f"The state is {x.dtype}, the simulator {own}. Give x.to({own}), or cast the "
+                "simulator with .float() or .double()."
+            )
         if x.ndim != 2 or x.shape[0] != topology.rows or (dim is not None and x.shape[1] != dim):
-            wanted = f"[{topology.rows}, {dim if dim is not None else 'dim'}]"
+            rows = topology.rows if x.ndim == 2 else "rows"
+            wanted = f"[{rows}, {dim if dim is not None else 'dim'}]"
             raise ConfigError(f"The state must be {wanted}, got {list(x.shape)}.")
         return topology
 
@@ -125,6 +132,8 @@ class Simulator(nn.Module):
         Raises:
             ConfigError: The state does not fit the dynamics, or the integrator cannot take inputs.
         """
+        if steps < 0 or every < 1:
+            raise ConfigError(f"A rollout has steps >= 0 and every >= 1, got {steps} and {every}.")
         topology = self._topology(x0, topology)
         if inputs is not None and (inputs.ndim != 3 or inputs.shape[:2] != (steps, topology.rows)):
             raise ConfigError(

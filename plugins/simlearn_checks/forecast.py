@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -29,8 +30,8 @@ class ForecastError(simlearn.Check):
 
     Args:
         horizon: Steps of the forecast.
-        limit: Largest allowed error of any row that has no limit of its own; not judged where it
-            is not given.
+        limit: Largest allowed error of any row that has no limit of its own; without it only the
+            rows that ``limits`` names are judged.
         limits: Largest allowed error of each named row.
         origin: Name of the row that positions are relative to (heliocentric: the Sun); absolute
             where not given.
@@ -44,10 +45,12 @@ class ForecastError(simlearn.Check):
         limit: float | None = None,
         limits: Mapping[str, float] | None = None,
         origin: str | None = None,
-        at: str = "end",
+        at: Literal["end", "max"] = "end",
         starts: int = 1,
     ):
-        positive(horizon=horizon, starts=starts)
+        positive(horizon=horizon, starts=starts, **(limits or {}))
+        if limit is not None:
+            positive(limit=limit)
         if at not in ("end", "max"):
             raise ConfigError(f"ForecastError.at must be end or max, got {at!r}.")
         if limit is None and not limits:

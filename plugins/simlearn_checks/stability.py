@@ -66,7 +66,9 @@ class Bounded(simlearn.Check):
             for name, one in rolled.items()
         ]
         label = "largest component / largest in the data"
-        return Curve(lines, since(evidence), label, "; ".join(ends) + ".")
+        return Curve(
+            lines, since(evidence), label, "From the first start. " + "; ".join(ends) + "."
+        )
 
 
 def _share(rolled: Trajectory, wanted: float) -> float:

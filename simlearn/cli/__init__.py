@@ -128,8 +128,10 @@ def _common(argv: list[str], options: Options) -> list[str]:
 def _code(error: BaseException, options: Options) -> int:
     """The exit code of an exception, after its one message."""
     if type(error).__name__ == "SIGTERMException":
+        _say("terminated")
         return 143
     if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
+        _say("interrupted")
         return 130
     if isinstance(error, SystemExit):
         if error.code is None or isinstance(error.code, int):

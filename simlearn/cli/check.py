@@ -30,6 +30,7 @@ def run(command: str, argv: list[str], options: Options) -> int:
     known = prepare(options)
     given = _arguments(known).parse_args(argv)
     suite, cases = read_gate(Path(given.gate), given.suite, known)
+    out = gate.folder_for(given.out or Path(given.simulator) / "report")
     simulator, held_out = load(given.simulator, known), read(given.data)
     evidence = Evidence(
         held_out=held_out.trajectories,
@@ -50,12 +51,18 @@ def run(command: str, argv: list[str], options: Options) -> int:
         provenance=_provenance(known, held_out, options),
         tell=lambda line: print(line, flush=True),
     )
-    files = gate.write(report, given.out or Path(given.simulator) / "report")
+    files = gate.write(report, out)
     for failure in known.announce(report):
         print(f"simlearn: {failure}")
     print(f"\n{report.to_text()}\n")
     for item in report.items:
         print(f"{item.name}: {item.finding.summary}")
+        if item.finding.verdict == "not_applicable" and not item.optional:
+            print("  (if that is acceptable, write `optional: true` beside the check in the gate)")
+        if not item.good:
+            print("".join(f"  what to do: {remedy}\n" for remedy in item.finding.remedies), end="")
+    if not any(item.severity == "error" for item in report.items):
+        print("\nno check of this suite has severity error: nothing was proved, so it fails")
     print(f"\ngate {'passed' if report.passed else 'FAILED'}: {files['report.html']}")
     return 0 if report.passed else 1
 

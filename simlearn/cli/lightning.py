@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,9 @@ def execute(run: Run, arguments: list[str], asking: bool) -> None:
                 load_from_checkpoint_support=False,
             )
     except BaseException:
+        if fitting and (run.folder / "checkpoints/last.ckpt").exists():
+            told = f"the last checkpoint is kept; the same command with --run {run.folder.name}"
+            print(f"simlearn: {told} --resume continues", file=sys.stderr)
         if fitting and not run.checkpoint and not (run.folder / "checkpoints").exists():
             shutil.rmtree(run.folder, ignore_errors=True)
             with contextlib.suppress(OSError):

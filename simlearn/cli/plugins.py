@@ -135,7 +135,7 @@ def _page(cls: type) -> dict[str, Any]:
         "arguments": [
             {
                 "name": name,
-                "type": str(p.annotation).replace("typing.", ""),
+                "type": getattr(p.annotation, "__name__", str(p.annotation)).replace("typing.", ""),
                 "required": p.default is p.empty,
                 "default": None if p.default is p.empty else repr(p.default),
             }

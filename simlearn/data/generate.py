@@ -12,7 +12,7 @@ import torch
 from scipy.integrate import DOP853
 from torch import Tensor
 
-from simlearn.component import Component, DataError, NumericalError, optional
+from simlearn.component import Component, ConfigError, NumericalError, optional
 from simlearn.dynamics.base import Dynamics, Map
 from simlearn.randomness import generator
 from simlearn.state import Topology, Trajectory
@@ -175,10 +175,10 @@ def sample_times(steps: int, dt: float, t0: float = 0.0) -> Tensor:
     """``steps`` times from ``t0``, ``dt`` apart, ``[steps]``.
 
     Raises:
-        DataError: Fewer than two steps, or a step that is not positive.
+        ConfigError: Fewer than two steps, or a step that is not positive.
     """
     if steps < 2 or not dt > 0:
-        raise DataError(
+        raise ConfigError(
             f"A trajectory needs at least 2 steps and a positive dt, got {steps} and {dt}."
         )
     return t0 + dt * torch.arange(steps, dtype=torch.float64)

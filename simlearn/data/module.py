@@ -46,7 +46,8 @@ class TrajectoryData(pl.LightningDataModule):
         super().__init__()
         if (file is None) == (generator is None):
             raise ConfigError(
-                "Give the data either a `file` or a `generator`, not both and not none."
+                "Give the data either a `file` or a `generator`, not both and not none. "
+                "The file instead of a config's generator: --data.generator null"
             )
         if not 0 <= held_out < 1:
             raise ConfigError(f"held_out is a share of the trajectories in [0, 1), got {held_out}.")

@@ -60,6 +60,11 @@ def read(path: Path | str) -> Dataset:
         raise DataError(
             f"There is no dataset {path}. Make one with `simlearn generate --out {path}`."
         )
+    with path.open("rb") as handle:
+        if handle.read(4) not in (b"\x89HDF", b""):
+            raise DataError(
+                f"{path} is no HDF5 file. Datasets are what `simlearn generate` writes."
+            )
     try:
         with h5py.File(path, "r") as file:
             manifest = _verified(file, path)

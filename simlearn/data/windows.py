@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from simlearn.component import DataError
+from simlearn.component import ConfigError, DataError
 from simlearn.randomness import generator
 from simlearn.state import Topology, Trajectory
 
@@ -66,7 +66,7 @@ class Windows:
         world: int = 1,
     ):
         if length < 1 or stride < 1 or (batch_size is not None and batch_size < 1):
-            raise DataError(
+            raise ConfigError(
                 f"A window needs length, stride and batch_size of at least 1, got {length}, "
                 f"{stride}, {batch_size}."
             )
@@ -113,7 +113,7 @@ class Windows:
             size = self.batch_size or max(1, len(mine))
             order += [(number, chunk) for chunk in mine.split(size) if len(chunk)]
         if self.shuffle and len(self.groups) > 1:
-            rng = generator(self.seed, self.epoch, -1 % 2**32)
+            rng = generator(self.seed, self.epoch, 2**32 - 1)
             order = [order[int(k)] for k in torch.randperm(len(order), generator=rng)]
         return order
 

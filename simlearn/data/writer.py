@@ -99,7 +99,7 @@ class Writer:
         self.path = Path(path)
         if self.path.exists() and not overwrite:
             raise DataError(
-                f"{self.path} exists already. Choose another --out, or remove it first."
+                f"{self.path} exists already. Choose another --out, or replace it with --overwrite."
             )
         self.partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
         try:

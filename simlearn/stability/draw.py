@@ -37,13 +37,17 @@ class _Looks:
     @classmethod
     def of(cls, curve: Curve) -> _Looks:
         groups = list(dict.fromkeys(line.group for line in curve.lines))
-        return cls(groups, list(dict.fromkeys((line.role, line.label) for line in curve.lines)))
+        order = {"judged": 0, "reference": 1, "truth": 2}
+        voices = list(dict.fromkeys((line.role, line.label) for line in curve.lines))
+        return cls(groups, sorted(voices, key=lambda voice: order[voice[0]]))
 
     @property
     def by_group(self) -> bool:
         return len(self.groups) > 1
 
     def colour(self, line: Line) -> str:
+        if line.role == "truth":
+            return "0.1"
         index = (
             self.groups.index(line.group)
             if self.by_group
@@ -110,7 +114,7 @@ def _line(curve: Curve, line: Line, looks: _Looks, axes: Axes) -> None:
             color=colour,
             linewidth=1.6 if judged else 1.1,
             alpha=1.0 if judged else 0.8,
-            zorder=2.5 if judged else 2.0,
+            zorder={"judged": 2.5, "truth": 3.0}.get(line.role, 2.0),
         )
 
 
@@ -131,7 +135,8 @@ def _legend(curve: Curve, looks: _Looks, axes: Axes) -> None:
     handles: list[Any] = []
     for role, label in looks.voices:
         first = next(n for n in curve.lines if (n.role, n.label) == (role, label))
-        colour = "0.35" if looks.by_group and not curve.categories else looks.colour(first)
+        plain = looks.by_group and not curve.categories and role != "truth"
+        colour = "0.35" if plain else looks.colour(first)
         mark = ("o" if first.error is not None else "_") if curve.categories else ""
         style: Any = "" if curve.categories else looks.style(role, label)
         handles.append(

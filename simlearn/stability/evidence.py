@@ -47,6 +47,11 @@ class Evidence:
     processes: int = 1
     _rolled: dict[tuple[int, str, int, int, float], Trajectory] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in ("held_out", "training"):
+            if isinstance(getattr(self, name), Trajectory):
+                object.__setattr__(self, name, (getattr(self, name),))
+
     def box(self) -> float:
         """Largest absolute component of any state in the evidence."""
         seen = (*self.training, *self.held_out)

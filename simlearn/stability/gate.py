@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from simlearn.component import ConfigError, EnvironmentFault, describe
+from simlearn.component import ConfigError, DataError, EnvironmentFault, describe
 from simlearn.simulator import Simulator
 from simlearn.stability.check import Check
 from simlearn.stability.evidence import Evidence
@@ -43,7 +43,7 @@ def check(
     *,
     suite: str = "default",
     provenance: dict[str, Any] | None = None,
-    tell: Callable[[str], None] = lambda line: None,
+    tell: Callable[[str], None] | None = None,
 ) -> Report:
     """Judge a simulator.
 
@@ -66,16 +66,28 @@ def check(
         raise ConfigError(
             "A gate without checks judges nothing. Name at least one check in the suite."
         )
+    _refuse_other_states(simulator, evidence)
     judged, evidence = _double(simulator), _doubled(evidence)
     cases = [one if isinstance(one, Case) else Case(one) for one in checks]
     items = []
     with _one_thread():
         for number, case in enumerate(cases, 1):
             name = type(case.check).__name__
-            tell(f"[{number}/{len(cases)}] {name} ...")
+            if tell is not None:
+                tell(f"[{number}/{len(cases)}] {name} ...")
             items.append(_judged(case, judged, evidence))
     kept = {**simulator.provenance, **(provenance or {})}
     return Report(simulator.name, suite, tuple(items), kept, tuple(evidence.references))
+
+
+def _refuse_other_states(simulator: Simulator, evidence: Evidence) -> None:
+    if not isinstance(evidence, Evidence):
+        raise ConfigError(f"check wants Evidence(held_out=[...]), got a {type(evidence).__name__}.")
+    dim = simulator.dynamics.dim
+    for one in (*evidence.held_out, *evidence.training):
+        if dim is not None and one.dim != dim:
+            kind = type(simulator.dynamics).__name__
+            raise DataError(f"The data hold states of {one.dim} columns, {kind} takes {dim}.")
 
 
 def _judged(case: Case, simulator: Simulator, evidence: Evidence) -> Item:
@@ -110,6 +122,23 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def folder_for(path: Path | str) -> Path:
+    """The folder of a report, made and probed before hours of judging.
+
+    Raises:
+        EnvironmentFault: It cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise EnvironmentFault(f"Cannot write the report into {path}: {error}.") from error
+    return path
 
 
 def write(report: Report, folder: Path | str) -> dict[str, Path]:

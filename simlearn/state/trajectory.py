@@ -14,7 +14,7 @@ from simlearn.state.topology import Topology
 Status = Literal["ok", "diverged", "left_bound"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trajectory:
     """What moved: states over time on one topology.
 
@@ -53,6 +53,10 @@ class Trajectory:
             raise DataError(f"{self.finite_steps} of {self.steps} states cannot be finite.")
         if self.finite_steps < 0:
             object.__setattr__(self, "finite_steps", self.steps)
+
+    def __repr__(self) -> str:
+        steps, rows, dim = self.x.shape
+        return f"Trajectory({steps} steps, {rows} rows, {dim} columns, status={self.status!r})"
 
     @property
     def steps(self) -> int:

@@ -6,15 +6,16 @@ import hashlib
 import platform
 from collections.abc import Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
-from simlearn.component import describe
+from simlearn.component import ConfigError, DataError, describe
 from simlearn.data.module import TrajectoryData
-from simlearn.data.store import Dataset
+from simlearn.data.store import Dataset, read
 from simlearn.simulator import Simulator
 from simlearn.state import Trajectory
 from simlearn.training.module import OptimizerCallable, SimulatorModule
@@ -34,7 +35,7 @@ DEFAULTS: dict[str, Any] = {
 
 def fit(
     simulator: Simulator,
-    data: Sequence[Trajectory] | Dataset | TrajectoryData,
+    data: Trajectory | Sequence[Trajectory] | Dataset | TrajectoryData | str | Path,
     *,
     objective: Objective | None = None,
     stabilizers: Sequence[Stabilizer] = (),
@@ -50,7 +51,7 @@ def fit(
 
     Args:
         simulator: What is trained, in place.
-        data: Trajectories, a dataset that was read, or a Lightning data module.
+        data: Trajectories, a dataset or its file, or a Lightning data module.
         objective: What is minimised; a rollout of 8 steps by default.
         stabilizers: What keeps the learned dynamics stable.
         start: A closed-form start.
@@ -66,6 +67,11 @@ def fit(
         estimates.
     """
     data = _module_of(data, batch_size, seed)
+    if optimizer is not None and not callable(optimizer):
+        raise ConfigError(
+            "fit wants a function from parameters to an optimizer, such as "
+            f"lambda weights: torch.optim.Adam(weights, lr=1e-3), got {type(optimizer).__name__}."
+        )
     number: Any = dtype
     for parameter in simulator.parameters():
         parameter.requires_grad_()
@@ -77,13 +83,21 @@ def fit(
 
 
 def _module_of(
-    data: Sequence[Trajectory] | Dataset | TrajectoryData, batch_size: int | None, seed: int
+    data: Trajectory | Sequence[Trajectory] | Dataset | TrajectoryData | str | Path,
+    batch_size: int | None,
+    seed: int,
 ) -> TrajectoryData:
     if isinstance(data, TrajectoryData):
         return data
+    if isinstance(data, str | Path):
+        data = read(data)
     if isinstance(data, Dataset):
         source = {"digest": data.digest, **data.provenance}
         return TrajectoryData.of(data.trajectories, source, batch_size=batch_size, seed=seed)
+    if isinstance(data, Trajectory):
+        data = [data]
+    if not data:
+        raise DataError("There is no trajectory to train on: the data are empty.")
     return TrajectoryData.of(data, batch_size=batch_size, seed=seed)
 
 

@@ -45,7 +45,7 @@ def test_a_truncated_file_is_refused(intact, kept):
 
 def test_a_text_file_is_refused(tmp_path):
     (tmp_path / "notes.h5").write_text("t,x,y\n" * 1000)
-    refused(tmp_path / "notes.h5", "damaged")
+    refused(tmp_path / "notes.h5", "is no HDF5 file")
 
 
 def test_an_hdf5_file_of_another_origin_is_refused(tmp_path):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from simlearn.component import DataError, NumericalError
+from simlearn.component import ConfigError, NumericalError
 from simlearn.data.generate import System, sample_times
 from simlearn.data.store import read
 from simlearn.dynamics import HenonMap, VectorField
@@ -152,5 +152,5 @@ def test_systems_drawn_one_by_one_are_as_exact():
 
 @pytest.mark.parametrize(("steps", "dt"), [(1, 0.1), (10, 0.0), (10, -1.0), (10, math.nan)])
 def test_sample_times_refuse_to_stand_still(steps, dt):
-    with pytest.raises(DataError, match=f"at least 2 steps and a positive dt, got {steps} and"):
+    with pytest.raises(ConfigError, match=f"at least 2 steps and a positive dt, got {steps} and"):
         sample_times(steps, dt)

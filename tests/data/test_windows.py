@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from simlearn.component import DataError
+from simlearn.component import ConfigError, DataError
 from simlearn.data.module import TrajectoryData
 from simlearn.data.windows import Windows
 from simlearn.state import Topology, Trajectory
@@ -157,7 +157,7 @@ def test_data_shorter_than_a_window_are_refused_with_both_lengths():
 
 @pytest.mark.parametrize("arguments", [{"length": 0}, {"stride": 0}, {"batch_size": 0}], ids=str)
 def test_sizes_below_one_are_refused(arguments):
-    with pytest.raises(DataError, match="at least 1"):
+    with pytest.raises(ConfigError, match="at least 1"):
         Windows(MIXED, **{"length": 5, **arguments})
 
 

@@ -299,3 +299,19 @@ def test_a_name_with_a_dollar_is_a_name():
 
     lines = [Line([0.0, 1.0], [0.0, 1.0], group=name, label="x_{$a") for name in ("x_{$a", "b$")]
     assert picture(Curve(lines, "t / $", "$y_{"))[:4] == b"\x89PNG"
+
+
+class Stopping(simlearn.VectorField):
+    """A friction that stops everything: dx/dt = −x."""
+
+    def forward(self, t, x, topology):
+        return -x
+
+
+def test_energy_that_is_lost_at_once_is_no_pass():
+    """A rollout that dies has no growing error, and no energy either."""
+    finding = EnergyDrift(2000).run(Simulator(Stopping(), RK4(), 0.1), evidence(10))
+    ratio, _, size = finding.metrics
+    assert ratio.passed, "the error does not grow any more"
+    assert size.value == pytest.approx(1.0, abs=0.02)
+    assert finding.verdict == "fail"

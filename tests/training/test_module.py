@@ -271,3 +271,37 @@ def test_validation_of_a_lost_rollout_is_infinite(data):
     with torch.no_grad():
         loss = objective.loss(Simulator(field, RK4(), 0.1), data[0].slice(0, 6))
     assert loss.item() == float("inf")
+
+
+def test_likely_mistakes_in_python_are_named(data):
+    from simlearn_checks import Bounded
+
+    with pytest.raises(simlearn.DataError, match="the data are empty"):
+        simlearn.fit(small(), [])
+    adam = torch.optim.Adam(small().parameters())
+    with pytest.raises(ConfigError, match="a function from parameters"):
+        simlearn.fit(small(), data, optimizer=adam)
+    with pytest.raises(ConfigError, match=r"check wants Evidence"):
+        simlearn.check(small(), data, [Bounded()])
+    wide = Trajectory(data[0].t, torch.zeros(40, 1, 4), Topology.isolated(1))
+    with pytest.raises(simlearn.DataError, match="4 columns, SeparableEnergy takes 2"):
+        simlearn.check(small(), simlearn.Evidence(wide), [Bounded()])
+    simulator = small()
+    with pytest.raises(ConfigError, match=r"float32, the simulator torch\.float64"):
+        simulator.rollout(torch.zeros(1, 2), 10)
+    x = torch.zeros(1, 2, dtype=torch.float64)
+    with pytest.raises(ConfigError, match="steps >= 0"):
+        simulator.rollout(x, -3)
+    with pytest.raises(ConfigError, match="every >= 1"):
+        simulator.rollout(x, 3, every=0)
+    with pytest.raises(ConfigError, match="from 0 on"):
+        generator(-1)
+    assert "40 steps, 1 rows, 2 columns" in repr(data[0])
+
+
+def test_one_trajectory_or_a_file_is_data_enough(tmp_path, data, seeded):
+    simlearn.write(tmp_path / "one.h5", data[:1], {"made": "here"})
+    for given in (data[0], tmp_path / "one.h5"):
+        fitted = simlearn.fit(small(), given, max_epochs=1, progress=False)
+        assert fitted.provenance["training"]["trajectories"] == 1
+    assert fitted.provenance["data"]["made"] == "here"
