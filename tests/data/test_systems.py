@@ -66,8 +66,9 @@ def test_the_derivative_is_the_truth_at_the_states(system):
 
 def test_the_measured_accuracy_is_the_error_against_the_exact_solution():
     system = MassSpring(2.0, 3.0)
-    (track,) = system.draw(range(1), TIMES, seed=0)
-    assert system.accuracy(TIMES, seed=0) == pytest.approx(error(track, 2.0, 3.0), rel=0.1)
+    shard = system.draw(range(64), TIMES, seed=0)
+    largest = max(error(track, 2.0, 3.0) for track in shard)
+    assert system.accuracy(TIMES, seed=0) == pytest.approx(largest, rel=0.1)
 
 
 def test_the_file_records_the_measured_accuracy(command, tmp_path):
@@ -75,7 +76,8 @@ def test_the_file_records_the_measured_accuracy(command, tmp_path):
     assert command("generate", "--generator", "MassSpring", *arguments) == 0
     data = read(tmp_path / "springs.h5")
     assert len(data.trajectories) == 3
-    true_error = error(data.trajectories[0], 1.0, 1.0)
+    times = sample_times(200, 0.1)
+    true_error = max(error(one, 1.0, 1.0) for one in MassSpring().draw(range(64), times, 4))
     assert data.provenance["measured_error"] == pytest.approx(true_error, rel=0.1)
 
 
