@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from simlearn.data.generate import Invariant as Invariant
     from simlearn.data.generate import System as System
     from simlearn.data.generate import sample_times as sample_times
+    from simlearn.data.importing import Columns as Columns
+    from simlearn.data.importing import import_data as import_data
+    from simlearn.data.store import Dataset as Dataset
     from simlearn.data.store import read as read
     from simlearn.data.store import write as write
     from simlearn.dynamics.base import Dynamics as Dynamics
@@ -60,7 +63,8 @@ _HOMES = {
         "optional",
     ),
     "data.generate": ("DatasetGenerator", "Invariant", "System", "sample_times"),
-    "data.store": ("read", "write"),
+    "data.importing": ("Columns", "import_data"),
+    "data.store": ("Dataset", "read", "write"),
     "dynamics.base": ("Dynamics", "HamiltonianField", "Map", "SplitField", "VectorField"),
     "dynamics.linear": ("Estimate",),
     "hooks": ("hookimpl",),

@@ -15,11 +15,13 @@ from typing import NoReturn
 
 COMMANDS = {
     "plugins": ("plugins", "list plugins and components, or show the arguments of one"),
+    "data": ("data", "bring your own trajectories (csv, npz, HDF5, Parquet); verify and show any"),
     "generate": ("generate", "draw trajectories from a generator into a dataset file"),
     "fit": ("fit", "train a simulator from a config; the run lands in runs/<name>/"),
     "validate": ("fit", "the training objective on held-out data"),
     "test": ("fit", "the training objective on test data"),
     "predict": ("fit", "rollouts of a trained simulator on the windows of the data"),
+    "forecast": ("forecast", "roll a trained simulator out from the data, into a file"),
     "check": ("check", "the gate: judge a trained simulator and write the report"),
 }
 

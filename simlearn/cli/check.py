@@ -29,7 +29,7 @@ def run(command: str, argv: list[str], options: Options) -> int:
     """Load, judge, write, say."""
     known = prepare(options)
     given = _arguments(known).parse_args(argv)
-    suite, cases = read_gate(Path(given.gate), given.suite, known)
+    suite, cases = read_gate(_gate_of(given), given.suite, known)
     out = gate.folder_for(given.out or Path(given.simulator) / "report")
     simulator, held_out = load(given.simulator, known), read(given.data)
     evidence = Evidence(
@@ -76,10 +76,24 @@ def _arguments(known: Catalog) -> Parser:
     add("--sibling", action="append", default=[], help="the same model from another seed")
     add("--reference", action="append", default=[], help="NAME=SIMULATOR, drawn, never judged")
     add("--suite", type=str, default=None, help="which suite of the gate file")
-    add("-c", "--gate", type=str, required=True, help="the gate file, GATE.yaml")
+    add("-c", "--gate", type=str, default=None, help="GATE.yaml; SIMULATOR/gate.yaml by default")
     add("--out", type=str, default=None, help="folder of the report; SIMULATOR/report by default")
     add("--seed", type=int, default=0, help="seed of whatever a check draws")
     return reader
+
+
+def _gate_of(given: Any) -> Path:
+    """The gate that was named, or the one that was proposed with the run.
+
+    Raises:
+        ConfigError: There is neither.
+    """
+    if given.gate is not None:
+        return Path(given.gate)
+    own = Path(given.simulator) / "gate.yaml"
+    if not own.is_file():
+        raise ConfigError(f"The check needs a gate: -c GATE.yaml (there is no {own}).")
+    return own
 
 
 def read_gate(path: Path, suite: str | None, known: Catalog) -> tuple[str, list[gate.Case]]:

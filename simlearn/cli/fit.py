@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
+
+import yaml
 
 from simlearn.cli import Options
 from simlearn.cli.parsing import OneMessage, configs_in, prepare
 from simlearn.cli.runs import checkpoint, claim, named
 from simlearn.component import ConfigError
+from simlearn.data.store import read
+from simlearn.training.proposal import Proposal, propose
 
 OWN = """simlearn's own options, beside those of LightningCLI below:
+  --data.file FILE.h5  without -c: field, integrator and training are proposed from the data, said
+                       aloud, and written to the run's proposed.yaml, config.yaml and gate.yaml
   --run NAME           name of the run folder runs/NAME; the config's name by default. A new fit
                        never overwrites one: -2, -3 ... is appended. validate, test and predict
                        read it.
@@ -26,24 +33,26 @@ def run(command: str, argv: list[str], options: Options) -> int:
     """Take our own options, choose the run folder, hand the rest to LightningCLI."""
     own, rest = _own(command, argv)
     asking = any(word.split("=")[0] in ASKING or ".help" in word for word in rest)
+    proposal = None
     if not asking and not any(w == "-c" or w.startswith(("-c", "--config")) for w in rest):
-        raise ConfigError(
-            f"simlearn {command} needs a config: simlearn {command} -c configs/fit/NAME.yaml"
-        )
+        rest = _own_config(command, own, rest)
+        proposal = _proposed(command, rest)
     known = prepare(options)
     files = configs_in(rest)
     OneMessage.known, OneMessage.files = known, files
     if {"-h", "--help"} & set(rest):
         print(OWN)
     name = own.run or (files[0].stem if files else "run")
+    if proposal is not None:
+        name = own.run or Path(_data_file(rest) or "run").stem
     if own.seeds is None:
-        _once(command, own, name, rest, asking)
+        _once(command, own, name, rest, asking, proposal)
         return 0
     if own.seeds < 1 or command != "fit":
         raise ConfigError("--seeds wants a positive number and belongs to `simlearn fit`.")
     for seed in range(own.seeds):
         given = [*rest, f"--seed_everything={seed}", f"--model.seed={seed}"]
-        _once(command, own, f"{name}-seed{seed}", given, asking)
+        _once(command, own, f"{name}-seed{seed}", given, asking, proposal)
     return 0
 
 
@@ -55,13 +64,71 @@ def _own(command: str, argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     return reader.parse_known_args(argv)
 
 
-def _once(command: str, own: argparse.Namespace, name: str, rest: list[str], asking: bool) -> None:
+def _own_config(command: str, own: argparse.Namespace, rest: list[str]) -> list[str]:
+    """A run that is read or resumed without a config brings its own."""
+    kept = named(own.run) / "config.yaml" if own.run else None
+    if kept is not None and kept.is_file() and (command != "fit" or own.resume):
+        return ["-c", str(kept), *rest]
+    return rest
+
+
+def _data_file(rest: list[str]) -> str | None:
+    """What ``--data.file`` says."""
+    reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    reader.add_argument("--data.file", dest="file")
+    found: str | None = reader.parse_known_args(rest)[0].file
+    return found
+
+
+def _proposed(command: str, rest: list[str]) -> Proposal | None:
+    """A config for data that come without one; None where the run brought its own.
+
+    Raises:
+        ConfigError: There are no data either.
+    """
+    if any(word == "-c" for word in rest):
+        return None
+    file = _data_file(rest)
+    if file is None or command != "fit":
+        raise ConfigError(
+            f"simlearn {command} needs a config: simlearn {command} -c configs/fit/NAME.yaml"
+            + (", or data to choose one for: --data.file FILE.h5" if command == "fit" else "")
+        )
+    found = propose(read(file))
+    print("no config was given; from the columns and a look at the data:", file=sys.stderr)
+    for reason in found.reasons:
+        print(f"  {reason}", file=sys.stderr)
+    return found
+
+
+def _written(proposal: Proposal, folder: Path) -> Path:
+    """The proposal in the run folder, to start from: proposed.yaml, and gate.yaml beside it."""
+    head = "".join(f"# {reason}\n" for reason in proposal.reasons)
+    path = folder / "proposed.yaml"
+    path.write_text(head + yaml.safe_dump(proposal.config, sort_keys=False), encoding="utf-8")
+    gate = "# Proposed with the config. Limits are a tenth of the data's spread: make them yours."
+    body = yaml.safe_dump(proposal.gate, sort_keys=False)
+    (folder / "gate.yaml").write_text(f"{gate}\n{body}", encoding="utf-8")
+    return path
+
+
+def _once(
+    command: str,
+    own: argparse.Namespace,
+    name: str,
+    rest: list[str],
+    asking: bool,
+    proposal: Proposal | None = None,
+) -> None:
     folder = named(name)
     resumed = checkpoint(own.resume, folder)
     if command == "fit" and resumed is None:
         # the processes of one training share the folder that the first of them chose
         given = os.environ.get(FOLDER)
         folder = folder if asking else Path(given) if given else claim(folder)
+    if proposal is not None:
+        rest = ["-c", str(_written(proposal, folder)), *rest]
+        print(f"  written to {folder}/proposed.yaml and gate.yaml", file=sys.stderr)
     from simlearn.cli.lightning import Run, execute
 
     arguments = [*rest, f"--ckpt_path={resumed}"] if resumed else rest

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+
+from simlearn.component import DataError
 
 FORMAT, SCHEMA = "simlearn-trajectories", 1
 MOVING = ("t", "x", "derivative", "inputs", "mask")
@@ -43,3 +46,28 @@ def digest(dataset: h5py.Dataset) -> str:
 def joined(manifest: Mapping[str, str]) -> str:
     """One digest for all parts."""
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def refuse_foreign_storage(file: h5py.File, path: Path) -> None:
+    """Refuse whatever leads out of the file or claims to be far larger than it."""
+
+    def look(group: h5py.Group) -> None:
+        for name in group:
+            link = group.get(name, getlink=True)
+            if not isinstance(link, h5py.HardLink):
+                raise DataError(f"{path}: {group.name}/{name} is a link to another place; refused.")
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                look(item)
+            elif not isinstance(item, h5py.Dataset):
+                raise DataError(f"{path}: {group.name}/{name} is no dataset; refused.")
+            elif item.external or item.is_virtual:
+                raise DataError(f"{path}: {item.name} keeps its data in another file; refused.")
+            elif item.dtype.kind not in "iufb" and h5py.check_string_dtype(item.dtype) is None:
+                raise DataError(f"{path}: {item.name} has the type {item.dtype}; numbers wanted.")
+            elif item.nbytes > max(1 << 20, 64 * path.stat().st_size):
+                raise DataError(
+                    f"{path}: {item.name} claims {item.nbytes} bytes in a smaller file; refused."
+                )
+
+    look(file)

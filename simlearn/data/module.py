@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -19,7 +20,8 @@ class TrajectoryData(pl.LightningDataModule):
     """Trajectories to train on, from a dataset file or drawn by a generator.
 
     Args:
-        file: A dataset that `simlearn generate` wrote. Give either this or a generator.
+        file: A dataset that `simlearn generate` or `simlearn data import` wrote. Give either this
+            or a generator.
         generator: Draws the trajectories at the start of the run.
         count: Trajectories to draw.
         steps: States of each drawn trajectory.
@@ -81,7 +83,9 @@ class TrajectoryData(pl.LightningDataModule):
         """Read or draw, once."""
         if self.training:
             return
-        drawn = [_usable(one, number) for number, one in enumerate(self._load())]
+        drawn = [part for one in self._load() for part in _usable(one)]
+        if not drawn:
+            raise DataError("No two complete samples follow one another in the data.")
         if self.held_out and len(drawn) < 2:
             raise ConfigError(f"held_out needs at least two trajectories, there is {len(drawn)}.")
         kept = (
@@ -148,11 +152,17 @@ class TrajectoryData(pl.LightningDataModule):
     predict_dataloader = test_dataloader
 
 
-def _usable(one: Trajectory, number: int) -> Trajectory:
-    """The finite part of a trajectory; missing samples are refused rather than learned."""
-    if one.mask is not None and not bool(one.mask.all()):
-        raise DataError(
-            f"Trajectory {number} misses {int((~one.mask).sum())} samples (mask is false); "
-            "training needs complete trajectories. Cut it at the gaps."
-        )
-    return one if one.finite_steps == one.steps else one.slice(0, one.finite_steps)
+def _usable(one: Trajectory) -> list[Trajectory]:
+    """The finite part of a trajectory, cut where samples are missing."""
+    if one.finite_steps < one.steps:
+        one = one.slice(0, one.finite_steps)
+    if one.mask is None:
+        return [one]
+    whole = one.mask.all(1).tolist()
+    found, start = [], 0
+    for k, complete in enumerate([*whole, False]):
+        if not complete:
+            if k - start >= 2:
+                found.append(replace(one.slice(start, k), mask=None))
+            start = k + 1
+    return found

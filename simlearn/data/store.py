@@ -17,7 +17,16 @@ import torch
 from torch import Tensor
 
 from simlearn.component import DataError
-from simlearn.data.layout import FORMAT, MOVING, SCHEMA, STILL, digest, joined, parts
+from simlearn.data.layout import (
+    FORMAT,
+    MOVING,
+    SCHEMA,
+    STILL,
+    digest,
+    joined,
+    parts,
+    refuse_foreign_storage,
+)
 from simlearn.data.writer import Writer
 from simlearn.state import Graph, Topology, Trajectory
 
@@ -36,6 +45,15 @@ class Dataset:
     trajectories: tuple[Trajectory, ...]
     provenance: Mapping[str, Any]
     digest: str
+
+    def __len__(self) -> int:
+        return len(self.trajectories)
+
+    def __iter__(self) -> Iterator[Trajectory]:
+        return iter(self.trajectories)
+
+    def __getitem__(self, index: int) -> Trajectory:
+        return self.trajectories[index]
 
 
 def write(
@@ -91,7 +109,7 @@ def _verified(file: h5py.File, path: Path) -> dict[str, str]:
         )
     if not file.attrs.get("complete", False):
         raise DataError(f"{path} was never finished: it has no `complete` mark. Generate it anew.")
-    _refuse_foreign_storage(file, path)
+    refuse_foreign_storage(file, path)
     manifest: dict[str, str] = json.loads(file.attrs["manifest"])
     told = hashlib.sha256(file.attrs["provenance"].encode()).hexdigest()
     if told != file.attrs["provenance_sha256"] or joined(manifest) != file.attrs["digest"]:
@@ -108,31 +126,6 @@ def _verified(file: h5py.File, path: Path) -> dict[str, str]:
                 "changed."
             )
     return manifest
-
-
-def _refuse_foreign_storage(file: h5py.File, path: Path) -> None:
-    """Refuse whatever leads out of the file or claims to be far larger than it."""
-
-    def look(group: h5py.Group) -> None:
-        for name in group:
-            link = group.get(name, getlink=True)
-            if not isinstance(link, h5py.HardLink):
-                raise DataError(f"{path}: {group.name}/{name} is a link to another place; refused.")
-            item = group[name]
-            if isinstance(item, h5py.Group):
-                look(item)
-            elif not isinstance(item, h5py.Dataset):
-                raise DataError(f"{path}: {group.name}/{name} is no dataset; refused.")
-            elif item.external or item.is_virtual:
-                raise DataError(f"{path}: {item.name} keeps its data in another file; refused.")
-            elif item.dtype.kind not in "iufb" and h5py.check_string_dtype(item.dtype) is None:
-                raise DataError(f"{path}: {item.name} has the type {item.dtype}; numbers wanted.")
-            elif item.nbytes > max(1 << 20, 64 * path.stat().st_size):
-                raise DataError(
-                    f"{path}: {item.name} claims {item.nbytes} bytes in a smaller file; refused."
-                )
-
-    look(file)
 
 
 def _slices(group: h5py.Group) -> Iterator[Tensor | None]:

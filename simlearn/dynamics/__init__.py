@@ -11,7 +11,8 @@ from simlearn.dynamics.base import (
 from simlearn.dynamics.energy import Energy, SeparableEnergy
 from simlearn.dynamics.graph import Newtonian, PairField
 from simlearn.dynamics.linear import Estimate, Multilinear
-from simlearn.dynamics.neural import Flattened, HenonMap, MLPField, ResidualMap, Standardizable
+from simlearn.dynamics.maps import HenonMap, ResidualMap
+from simlearn.dynamics.neural import Flattened, MLPField, Standardizable
 from simlearn.dynamics.pairforce import PairForce
 
 __all__ = [

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from simlearn.component import ConfigError
-from simlearn.dynamics.base import Map, Time, VectorField
+from simlearn.dynamics.base import Time, VectorField
 from simlearn.state import Topology
 
 
@@ -63,57 +63,122 @@ def positive(**sizes: int) -> None:
 
 @runtime_checkable
 class Standardizable(Protocol):
-    """Dynamics that can measure states and slopes in units of their own spread."""
+    """Dynamics that can measure what they see and answer in units of its own spread."""
 
-    def standardize(self, x: Tensor, slope: Tensor) -> None:
-        """Take centre and spread from samples ``[samples, rows, dim]`` of states and of dx/dt."""
+    def standardize(self, x: Tensor, slope: Tensor, drive: Tensor | None = None) -> None:
+        """Take scales from samples ``[samples, rows, dim]`` of states and of dx/dt.
+
+        ``drive`` is ``[samples, rows, inputs + parameters]``, where the dynamics see any.
+        """
         ...
 
 
+def spread_of(columns: Tensor) -> Tensor:
+    """Standard deviation of each column ``[dim]``; 1 where a column is constant."""
+    spread = columns.std(0)
+    return torch.where(spread > 0, spread, 1.0)
+
+
+def size_of(columns: Tensor) -> Tensor:
+    """Root mean square of each column ``[dim]``; 1 where a column is zero."""
+    size = columns.square().mean(0).sqrt()
+    return torch.where(size > 0, size, 1.0)
+
+
 class MLPField(VectorField):
-    """A plain neural ODE: dx/dt = MLP((x − centre) / spread) · rate.
+    """A plain neural ODE: dx/dt = rate · MLP(z), z = ((x, u, θ) − centre) / spread.
 
-    All rows share the network.
+    All rows share the network. It sees the state, and the control inputs u and the parameters θ of
+    the system where it is told how many there are. Of second order, x = (q, v) and
+    dx/dt = (v, rate · MLP(z)): only the acceleration is learned.
 
-    Centre and spread of the state and size of the slope are 0 and 1 until `standardize` sets them
-    by column.
+    Centre, spread and rate are 0, 1 and 1 until `standardize` sets them by column.
 
     Args:
         dim: Columns of the state.
         width: Neurons in each hidden layer.
         depth: Hidden layers.
+        inputs: Columns of the control input.
+        attributes: Parameters of each system (columns of ``system_attr``).
+        second_order: Whether the second half of the state is the velocity of the first.
+
+    Raises:
+        ConfigError: A size is not positive, or ``second_order`` with an odd ``dim``.
     """
 
     centre: Tensor
     spread: Tensor
     rate: Tensor
 
-    def __init__(self, dim: int, width: int = 64, depth: int = 2):
+    def __init__(
+        self,
+        dim: int,
+        width: int = 64,
+        depth: int = 2,
+        inputs: int = 0,
+        attributes: int = 0,
+        second_order: bool = False,
+    ):
         super().__init__()
         positive(dim=dim, width=width, depth=depth)
+        if second_order and dim % 2:
+            raise ConfigError(f"A field of second order has x = (q, v), so dim is even; got {dim}.")
+        if inputs < 0 or attributes < 0:
+            raise ConfigError(
+                f"inputs and attributes count columns, got {inputs} and {attributes}."
+            )
         self.dim, self.width, self.depth = dim, width, depth
-        self.net = TanhNet([dim] + [width] * depth + [dim])
-        self.register_buffer("centre", torch.zeros(dim))
-        self.register_buffer("spread", torch.ones(dim))
-        self.register_buffer("rate", torch.ones(dim))
+        self.inputs, self.attributes, self.second_order = inputs, attributes, second_order
+        seen, learned = dim + inputs + attributes, dim // 2 if second_order else dim
+        self.net = TanhNet([seen] + [width] * depth + [learned])
+        self.register_buffer("centre", torch.zeros(seen))
+        self.register_buffer("spread", torch.ones(seen))
+        self.register_buffer("rate", torch.ones(learned))
 
     @classmethod
     def examples(cls) -> Iterable[Self]:
-        """Two columns."""
-        return [cls(dim=2, width=8)]
+        """Of first and of second order."""
+        return [cls(dim=2, width=8), cls(dim=2, width=8, second_order=True)]
 
     def forward(self, t: Time, x: Tensor, topology: Topology) -> Tensor:
-        """dx/dt."""
-        return self.net((x - self.centre) / self.spread) * self.rate
+        """dx/dt.
 
-    def standardize(self, x: Tensor, slope: Tensor) -> None:
-        """Measure state and slope by column; a constant column keeps the unit 1."""
+        Raises:
+            ConfigError: Inputs or parameters are not those it was made for.
+        """
+        seen = x
+        if self.inputs or self.attributes:
+            seen = torch.cat([x, drive_of(topology, self.inputs, self.attributes)], dim=-1)
+        slope = self.net((seen - self.centre) / self.spread) * self.rate
+        return torch.cat([x.chunk(2, dim=-1)[1], slope], dim=-1) if self.second_order else slope
+
+    def standardize(self, x: Tensor, slope: Tensor, drive: Tensor | None = None) -> None:
+        """Measure state, drive and slope by column; a constant column keeps the unit 1."""
         x, slope = x.reshape(-1, x.shape[-1]), slope.reshape(-1, slope.shape[-1])
-        size = slope.square().mean(0).sqrt()
-        spread = x.std(0)
+        if drive is not None and len(self.centre) > x.shape[-1]:
+            x = torch.cat([x, drive.reshape(-1, drive.shape[-1])], dim=-1)
         self.centre.copy_(x.mean(0))
-        self.spread.copy_(torch.where(spread > 0, spread, 1.0))
-        self.rate.copy_(torch.where(size > 0, size, 1.0))
+        self.spread.copy_(spread_of(x))
+        self.rate.copy_(size_of(slope)[-len(self.rate) :])
+
+
+def drive_of(topology: Topology, inputs: int, attributes: int) -> Tensor:
+    """Control inputs and parameters of the systems, for every row ``[rows, inputs + attributes]``.
+
+    Raises:
+        ConfigError: There are none, or not as many.
+    """
+    found = []
+    for count, value, name in (
+        (inputs, topology.inputs, "inputs"),
+        (attributes, topology.system_attr, "attributes (system_attr)"),
+    ):
+        have = 0 if value is None else value.shape[-1]
+        if count and (value is None or have != count):
+            raise ConfigError(f"The field was made for {count} {name}, the data have {have}.")
+        if count and value is not None:
+            found.append(value if name == "inputs" else topology.per_row(value))
+    return torch.cat(found, dim=-1)
 
 
 class Flattened(VectorField):
@@ -154,59 +219,20 @@ class Flattened(VectorField):
                 f"{topology.num_systems} systems."
             )
         flat = Topology.isolated(topology.num_systems).to(x.device)
+        flat = flat.replace(
+            inputs=_wide(topology.inputs, topology.num_systems), system_attr=topology.system_attr
+        )
         if isinstance(t, Tensor) and t.ndim:
             t = t.reshape(topology.num_systems, self.rows, 1)[:, 0]
         answer = self.field(t, x.reshape(topology.num_systems, -1), flat)
         return answer.reshape(x.shape)
 
-    def standardize(self, x: Tensor, slope: Tensor) -> None:
+    def standardize(self, x: Tensor, slope: Tensor, drive: Tensor | None = None) -> None:
         """Measure every coordinate of every row by itself."""
         if isinstance(self.field, Standardizable):
             self.field.standardize(x.flatten(1)[:, None], slope.flatten(1)[:, None])
 
 
-class ResidualMap(Map):
-    """A one-step network without a time scale of its own: x ↦ x + dt · MLP(x).
-
-    Args:
-        dim: Columns of the state.
-        width: Neurons in each hidden layer.
-        depth: Hidden layers.
-    """
-
-    def __init__(self, dim: int, width: int = 64, depth: int = 2):
-        super().__init__()
-        positive(dim=dim, width=width, depth=depth)
-        self.dim, self.width, self.depth = dim, width, depth
-        self.net = TanhNet([dim] + [width] * depth + [dim])
-
-    @classmethod
-    def examples(cls) -> Iterable[Self]:
-        """Two columns."""
-        return [cls(dim=2, width=8)]
-
-    def forward(self, t: Time, x: Tensor, dt: Time, topology: Topology) -> Tensor:
-        """The next state."""
-        return x + dt * self.net(x)
-
-
-class HenonMap(Map):
-    """The Hénon map as a shear and a rotation of the plane: q' = p + 1 − a q², p' = b q.
-
-    For |b| = 1 it preserves area, so it is the simplest nonlinear symplectic map (Hénon 1976, eq.
-    4).
-
-    Args:
-        a: Strength of the quadratic term. Good values: 0.1 to 1.4.
-        b: Contraction of area per step, −1 for the area- and orientation-preserving map.
-    """
-
-    def __init__(self, a: float = 0.2, b: float = -1.0):
-        super().__init__()
-        self.a, self.b = a, b
-        self.dim = 2
-
-    def forward(self, t: Time, x: Tensor, dt: Time, topology: Topology) -> Tensor:
-        """The next state; one step whatever ``dt``."""
-        q, p = x.chunk(2, dim=-1)
-        return torch.cat([p + 1 - self.a * q * q, self.b * q], dim=-1)
+def _wide(value: Tensor | None, systems: int) -> Tensor | None:
+    """All rows of a system side by side: ``[rows, u]`` to ``[systems, rows/systems · u]``."""
+    return None if value is None else value.reshape(systems, -1)

@@ -1,0 +1,171 @@
+"""Which column of a table, or which array of a file, plays which part."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from simlearn.component import ConfigError
+
+SEVERAL = ("state", "velocity", "momentum", "derivative", "inputs", "parameters")
+GUESSES = {
+    "time": r"t|time|times|timestamp",
+    "system": r"system|trajectory|traj|run|run_?id|trajectory_?id|system_?id|episode|sim(ulation)?",
+    "node": r"node|node_?id|body|particle|particle_?id|vertex|agent",
+    "velocity": r"v\d*|v_\w+|v[xyz]|vel\w*|omega\d*|\w+_dot|\w+_velocity",
+    "momentum": r"p\d*|p_\w+|p[xyz]|mom\w*|\w+_momentum",
+    "derivative": r"d\w+_?dt|d\w+/dt",
+    "inputs": r"u\d*|u_\w+|input\w*|control\w*|force\w*|torque\w*",
+}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The column map: the part that each column (of a table) or array (of a file) plays.
+
+    Args:
+        time: Time of each sample. Without it, ``dt`` is needed.
+        state: Positions, or all there is of a state without velocities.
+        velocity: Velocities, in the order of the positions; the state is then (q, v).
+        momentum: Momenta, in the order of the positions; the state is then (q, p).
+        derivative: Measured dx/dt, one for each column of the state.
+        inputs: Control inputs; the value of a sample acts until the next one.
+        node: Which node (body, particle) a row of the table belongs to.
+        system: Which trajectory a row of the table belongs to.
+        parameters: Constants of a trajectory, or of its nodes.
+        units: Unit of each column by name, such as ``{t: s, q: m, v: m/s}``.
+        wide: Whether every column of the state is a node with one component.
+        dt: Time between two samples where there is no time column.
+    """
+
+    time: str | None = None
+    state: Sequence[str] = ()
+    velocity: Sequence[str] = ()
+    momentum: Sequence[str] = ()
+    derivative: Sequence[str] = ()
+    inputs: Sequence[str] = ()
+    node: str | None = None
+    system: str | None = None
+    parameters: Sequence[str] = ()
+    units: Mapping[str, str] = field(default_factory=dict)
+    wide: bool = False
+    dt: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in SEVERAL:
+            object.__setattr__(self, name, listed(getattr(self, name)))
+        object.__setattr__(self, "units", dict(self.units or {}))
+        used = list(self.used())
+        twice = sorted({name for name in used if used.count(name) > 1})
+        if twice:
+            raise ConfigError(f"The column map uses {', '.join(twice)} twice; each has one part.")
+        if self.velocity and self.momentum:
+            raise ConfigError("A state has velocities or momenta, not both; leave one out.")
+        if self.wide and (self.node or self.second):
+            raise ConfigError(
+                "wide: every column of the state is a node of one component, so there is neither "
+                "a node column nor velocities."
+            )
+        if self.dt is not None and (self.time or not self.dt > 0):
+            raise ConfigError("dt is positive, and given only where there is no time column.")
+
+    @property
+    def second(self) -> Sequence[str]:
+        """Velocities or momenta: the second half of the state."""
+        return self.velocity or self.momentum
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Names of the columns of the state, in order."""
+        return (*self.state, *self.second)
+
+    def used(self) -> Iterator[str]:
+        """Every name that the map uses."""
+        yield from (n for n in (self.time, self.node, self.system) if n is not None)
+        for part in SEVERAL:
+            yield from getattr(self, part)
+
+    def against(self, available: Sequence[str], where: str) -> Columns:
+        """The map completed by guesses, every name of it there and every count right.
+
+        A part that was not given is guessed from common names; columns left over are the state.
+
+        Raises:
+            ConfigError: A name is not there, no state is left, or counts do not fit.
+        """
+        for name in [*self.used(), *self.units]:
+            if name not in available:
+                raise ConfigError(f"{where} has no column {name!r}{_nearest(name, available)}")
+        full = self._guessed(available)
+        if not full.state:
+            raise ConfigError(f"{where}: no column is left for the state; name it with --state.")
+        if full.time is None and full.dt is None:
+            raise ConfigError(
+                f"{where} has no time column; name it with --time, or give --dt. "
+                f"It has: {', '.join(available)}."
+            )
+        if full.second and len(full.second) != len(full.state):
+            raise ConfigError(
+                f"{len(full.state)} positions ({', '.join(full.state)}) need as many velocities "
+                f"or momenta, got {len(full.second)} ({', '.join(full.second)}). Name them with "
+                "--state and --velocity or --momentum."
+            )
+        if full.derivative and len(full.derivative) != len(full.components):
+            raise ConfigError(
+                f"The derivative needs one column for each of {', '.join(full.components)}, got "
+                f"{', '.join(full.derivative)}."
+            )
+        return full
+
+    def _guessed(self, available: Sequence[str]) -> Columns:
+        found: dict[str, object] = {}
+        free = [name for name in available if name not in set(self.used())]
+        for part, pattern in GUESSES.items():
+            given = getattr(self, part)
+            if given or (part == "time" and self.dt is not None):
+                continue
+            if part in ("velocity", "momentum", "derivative", "inputs") and self.state:
+                continue  # whoever names the state, names what belongs to it
+            hits = [name for name in free if re.fullmatch(pattern, name, re.IGNORECASE)]
+            if part in ("velocity", "momentum") and not _half(hits, free, found):
+                continue
+            if hits:
+                found[part] = tuple(hits) if part in SEVERAL else hits[0]
+                free = [
+                    name for name in free if name not in (hits if part in SEVERAL else hits[:1])
+                ]
+        if not self.state:
+            found["state"] = tuple(free)
+        return replace(self, **found)  # type: ignore[arg-type]
+
+
+def _half(hits: Sequence[str], free: Sequence[str], found: Mapping[str, object]) -> bool:
+    """Whether as many columns are left for positions as look like velocities or momenta."""
+    others = [
+        name
+        for name in free
+        if name not in hits
+        and not any(
+            re.fullmatch(GUESSES[part], name, re.IGNORECASE) for part in ("derivative", "inputs")
+        )
+    ]
+    return len(others) == len(hits) and "velocity" not in found
+
+
+def listed(value: str | Iterable[str] | None) -> tuple[str, ...]:
+    """Names from a list or from a text with commas."""
+    if isinstance(value, str):
+        value = value.split(",")
+    return tuple(name.strip() for name in value or () if name.strip())
+
+
+def _nearest(name: str, available: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, available, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else f". It has: {', '.join(available)}."
+    alone = available[0] if len(available) == 1 else ""
+    for mark, called in ((",", "comma"), (";", "semicolon"), ("\t", "tab"), ("|", "bar")):
+        if mark in alone:
+            return f": its header is one column {alone!r}. Is the delimiter a {called}?"
+    return hint
