@@ -10,11 +10,19 @@ from typing import Any
 import pluggy
 
 from simlearn.catalog.kinds import CoreComponents, kind_of
-from simlearn.catalog.plugin import Plugin, load_plugins
+from simlearn.catalog.plugin import Plugin, inspected, load_plugins
 from simlearn.component import Component, ConfigError, PluginError, class_path
 from simlearn.stability.report import Report
 
-__all__ = ["Catalog", "CoreComponents", "Plugin", "kind_of", "load"]
+__all__ = [
+    "Catalog",
+    "CoreComponents",
+    "Plugin",
+    "inspected",
+    "kind_of",
+    "load",
+    "load_plugins",
+]
 
 
 class Catalog:
@@ -93,6 +101,8 @@ class Catalog:
             f"; did you mean {' or '.join(hints)}?"
             if hints
             else f". There are: {', '.join(names)}."
+            if kind
+            else ". `simlearn plugins --load` lists all of them."
         )
         for plugin in self.failed():
             message += f" Plugin {plugin.label} did not load: {plugin.reason}"

@@ -11,7 +11,7 @@ import yaml
 
 from simlearn.cli import Options
 from simlearn.cli.parsing import OneMessage, configs_in, prepare
-from simlearn.cli.runs import checkpoint, claim, named
+from simlearn.cli.runs import FOLDER, checkpoint, first_process, named, shared
 from simlearn.component import ConfigError
 from simlearn.data.store import read
 from simlearn.training.proposal import Proposal, propose
@@ -25,7 +25,6 @@ OWN = """simlearn's own options, beside those of LightningCLI below:
   --resume [last|PATH] continue a training from its last checkpoint, or from a checkpoint file
   --seeds R            train R sister models with seeds 0 to R - 1, in runs NAME-seed0 ...
 """
-FOLDER = "SIMLEARN_RUN_FOLDER"
 ASKING = ("-h", "--help", "--print_config")
 
 
@@ -95,21 +94,22 @@ def _proposed(command: str, rest: list[str]) -> Proposal | None:
             + (", or data to choose one for: --data.file FILE.h5" if command == "fit" else "")
         )
     found = propose(read(file))
-    print("no config was given; from the columns and a look at the data:", file=sys.stderr)
-    for reason in found.reasons:
-        print(f"  {reason}", file=sys.stderr)
+    if first_process():
+        print("no config was given; from the columns and a look at the data:", file=sys.stderr)
+        for reason in found.reasons:
+            print(f"  {reason}", file=sys.stderr)
     return found
 
 
-def _written(proposal: Proposal, folder: Path) -> Path:
+def _write_proposal(proposal: Proposal, folder: Path) -> None:
     """The proposal in the run folder, to start from: proposed.yaml, and gate.yaml beside it."""
     head = "".join(f"# {reason}\n" for reason in proposal.reasons)
-    path = folder / "proposed.yaml"
-    path.write_text(head + yaml.safe_dump(proposal.config, sort_keys=False), encoding="utf-8")
+    body = yaml.safe_dump(proposal.config, sort_keys=False)
+    (folder / "proposed.yaml").write_text(head + body, encoding="utf-8")
     gate = "# Proposed with the config. Limits are a tenth of the data's spread: make them yours."
     body = yaml.safe_dump(proposal.gate, sort_keys=False)
     (folder / "gate.yaml").write_text(f"{gate}\n{body}", encoding="utf-8")
-    return path
+    print(f"  written to {folder}/proposed.yaml and gate.yaml", file=sys.stderr)
 
 
 def _once(
@@ -122,13 +122,26 @@ def _once(
 ) -> None:
     folder = named(name)
     resumed = checkpoint(own.resume, folder)
-    if command == "fit" and resumed is None:
-        # the processes of one training share the folder that the first of them chose
-        given = os.environ.get(FOLDER)
-        folder = folder if asking else Path(given) if given else claim(folder)
+    if command == "fit" and resumed is None and not asking:
+        with shared(folder) as claimed:
+            _execute(command, claimed, None, rest, asking, proposal)
+    else:
+        _execute(command, folder, resumed, rest, asking, proposal)
+
+
+def _execute(
+    command: str,
+    folder: Path,
+    resumed: Path | None,
+    rest: list[str],
+    asking: bool,
+    proposal: Proposal | None,
+) -> None:
     if proposal is not None:
-        rest = ["-c", str(_written(proposal, folder)), *rest]
-        print(f"  written to {folder}/proposed.yaml and gate.yaml", file=sys.stderr)
+        written = folder / "proposed.yaml"
+        if first_process():
+            _write_proposal(proposal, folder)
+        rest = ["-c", str(written), *rest]
     from simlearn.cli.lightning import Run, execute
 
     arguments = [*rest, f"--ckpt_path={resumed}"] if resumed else rest

@@ -10,6 +10,7 @@ from simlearn.cli import Options
 from simlearn.cli.parsing import configs_in, parser, prepare
 from simlearn.component import ConfigError, describe
 from simlearn.data.generate import DatasetGenerator, sample_times
+from simlearn.data.parallel import draw
 from simlearn.data.writer import Writer
 from simlearn.training.fit import versions
 
@@ -33,11 +34,16 @@ def run(command: str, argv: list[str], options: Options) -> int:
         "--dt", type=float, required=True, help="time between two states, in the generator's unit"
     )
     reader.add_argument("--seed", type=int, default=0, help="seed of the draw")
+    reader.add_argument(
+        "--workers", type=int, default=1, help="processes that draw; their number changes no bit"
+    )
     reader.add_argument("--out", type=str, required=True, help="the file to write, FILE.h5")
     reader.add_argument("--overwrite", action="store_true", help="replace the file if it is there")
     given = reader.instantiate_classes(reader.parse_args(argv))
-    if given.count < 1:
-        raise ConfigError(f"--count must be at least 1, got {given.count}.")
+    if given.count < 1 or given.workers < 1:
+        raise ConfigError(
+            f"--count and --workers must be at least 1, got {given.count} and {given.workers}."
+        )
     _write(given)
     return 0
 
@@ -46,9 +52,8 @@ def _write(given: Any) -> None:
     times = sample_times(given.steps, given.dt)
     began = time.monotonic()
     with Writer(given.out, given.overwrite) as writer:
-        for number, one in enumerate(
-            given.generator.draw(range(given.count), times, given.seed), 1
-        ):
+        drawn = draw(given.generator, given.count, times, given.seed, given.workers)
+        for number, one in enumerate(drawn, 1):
             writer.append(one)
             if sys.stderr.isatty():
                 print(f"\r{number}/{given.count} trajectories", end="", file=sys.stderr, flush=True)

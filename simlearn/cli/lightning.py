@@ -15,8 +15,8 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 
 from simlearn import archive
 from simlearn.cli.parsing import OneMessage
-from simlearn.cli.runs import set_latest, unused
-from simlearn.component import ArchiveError
+from simlearn.cli.runs import first_process, set_latest, unused
+from simlearn.component import ArchiveError, ConfigError
 from simlearn.data.module import TrajectoryData
 from simlearn.data.writer import Writer
 from simlearn.training.fit import finished
@@ -76,7 +76,13 @@ class FitCLI(LightningCLI):
     before_test = before_predict = before_validate
 
     def after_predict(self) -> None:
-        """Keep the rollouts as a dataset in the run folder."""
+        """Keep the rollouts as a dataset in the run folder.
+
+        Raises:
+            ConfigError: Several processes have a part of them each.
+        """
+        if self.trainer.world_size > 1:
+            raise ConfigError("predict runs on one process; leave configs/trainer/ddp.yaml out.")
         rolled = self.trainer.predict_loop.predictions
         path = self.run_of.folder / "predictions.h5"
         with Writer(path, overwrite=True) as writer:
@@ -118,7 +124,7 @@ def execute(run: Run, arguments: list[str], asking: bool) -> None:
     fitting = run.command == "fit"
     FitCLI.run_of = run
     metrics = run.folder / "metrics.csv"
-    if run.checkpoint and fitting and metrics.exists():
+    if run.checkpoint and fitting and metrics.exists() and first_process():
         metrics.rename(unused(run.folder / "metrics-before.csv"))  # the logger starts a new one
     try:
         with quiet():
@@ -138,7 +144,8 @@ def execute(run: Run, arguments: list[str], asking: bool) -> None:
         if fitting and (run.folder / "checkpoints/last.ckpt").exists():
             told = f"the last checkpoint is kept; the same command with --run {run.folder.name}"
             print(f"simlearn: {told} --resume continues", file=sys.stderr)
-        if fitting and not run.checkpoint and not (run.folder / "checkpoints").exists():
+        began = (run.folder / "checkpoints").exists()
+        if fitting and not run.checkpoint and not began and first_process():
             shutil.rmtree(run.folder, ignore_errors=True)
             with contextlib.suppress(OSError):
                 run.folder.parent.rmdir()  # only where nothing else is in it

@@ -34,10 +34,11 @@ def run(command: str, argv: list[str], options: Options) -> int:
 
     known = catalog.load(options.block, options.strict)
     if given.name is not None:
-        _show(given.name, known, given.json)
+        told, text = _shown(given.name, known, options.debug)
     else:
-        rows = [_loaded(plugin) for plugin in known.plugins]
-        print(json.dumps(rows, indent=2) if given.json else _components(rows))
+        told = [_loaded(plugin) for plugin in known.plugins]
+        text = "\n".join(_summary(row) for row in told)
+    print(json.dumps(told, indent=2) if given.json else text)
     return 0
 
 
@@ -92,53 +93,46 @@ def _loaded(plugin: Any) -> dict[str, Any]:
     }
 
 
-def _components(rows: list[dict[str, Any]]) -> str:
-    lines = []
-    for row in rows:
-        why = f": {row['reason']}" if row["reason"] else ""
-        lines.append(
-            f"{row['name']}  ({row['distribution']} {row['version']})  {row['status']}{why}"
-        )
-        lines += [f"  {kind:<17} {', '.join(names)}" for kind, names in row["components"].items()]
+def _summary(row: dict[str, Any]) -> str:
+    why = f": {row['reason']}" if row["reason"] else ""
+    lines = [f"{row['name']}  ({row['distribution']} {row['version']})  {row['status']}{why}"]
+    lines += [f"  {kind:<17} {', '.join(names)}" for kind, names in row["components"].items()]
     return "\n".join(lines)
 
 
-def _show(name: str, known: Catalog, as_json: bool) -> None:
-    plugin = next((p for p in known.plugins if p.name == name), None)
-    classes = plugin.components if plugin else [known.find(name)]
-    if plugin and plugin.status != "ok":
-        print(f"{plugin.label}: {plugin.status} {plugin.reason}")
-    pages = [_page(cls) for cls in classes]
-    if as_json:
-        print(json.dumps(pages, indent=2))
-        return
-    for page in pages:
-        print(f"{page['class_path']}  [{page['kind']}]\n")
-        print(page["doc"] + "\n")
-        for argument in page["arguments"]:
-            default = "" if argument["required"] else f" = {argument['default']}"
-            print(f"  {argument['name']}: {argument['type']}{default}")
-        print()
+def _shown(name: str, known: Catalog, debug: bool) -> tuple[Any, str]:
+    """One plugin with all its components, or one component: as JSON types and as text.
+
+    Raises:
+        ConfigError: Nothing is called so.
+        PluginError: The plugin did not load.
+    """
+    from simlearn.cli.pages import page, plain_text
+    from simlearn.component import ConfigError, PluginError
+
+    for plugin in known.plugins:
+        if plugin.name == name:
+            if plugin.status == "failed":
+                trace = "\n" + plugin.trace.rstrip() if debug else ""
+                raise PluginError(f"plugin {plugin.label} did not load: {plugin.reason}{trace}")
+            pages = [page(cls, plugin) for cls in plugin.components]
+            row = {**_loaded(plugin), "doc": _doc_of(plugin.module), "pages": pages}
+            parts = [_summary(row), row["doc"], *map(plain_text, pages)]
+            return row, "\n\n".join(part for part in parts if part)
+    try:
+        cls = known.find(name)
+    except ConfigError as error:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, [plugin.name for plugin in known.plugins], 1)
+        hint = f" There is a plugin {near[0]}." if near else ""
+        raise ConfigError(f"{error}{hint}") from error
+    found = page(cls, known.offers[cls.__name__][1] if cls.__name__ in known.offers else None)
+    return found, plain_text(found)
 
 
-def _page(cls: type) -> dict[str, Any]:
+def _doc_of(module: str) -> str:
     import inspect
+    import sys
 
-    from simlearn.catalog import kind_of
-    from simlearn.component import arguments, class_path
-
-    kind = kind_of(cls)
-    return {
-        "class_path": class_path(cls),
-        "kind": kind.__name__ if kind else "argument",
-        "doc": inspect.getdoc(cls) or "",
-        "arguments": [
-            {
-                "name": name,
-                "type": getattr(p.annotation, "__name__", str(p.annotation)).replace("typing.", ""),
-                "required": p.default is p.empty,
-                "default": None if p.default is p.empty else repr(p.default),
-            }
-            for name, p in arguments(cls).items()
-        ],
-    }
+    return inspect.getdoc(sys.modules.get(module.partition(":")[0])) or ""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from simlearn.component import ArchiveError, ConfigError
+from simlearn.component import ArchiveError, ConfigError, EnvironmentFault
 
 RUNS = Path("runs")
+FOLDER = "SIMLEARN_RUN_FOLDER"  # how a process tells its children where the run is
 
 
 def named(name: str) -> Path:
@@ -42,6 +47,71 @@ def claim(path: Path) -> Path:
             candidate = path.with_name(f"{path.name}-{number}")
         else:
             return candidate
+
+
+def launched() -> tuple[int, str] | None:
+    """Rank of this process and a key that all of them share, where torchrun or SLURM began several.
+
+    Processes that Lightning starts itself get their folder handed down instead.
+    """
+    env = os.environ
+    if "TORCHELASTIC_RUN_ID" in env and int(env.get("WORLD_SIZE", 1)) > 1:
+        alone = env.get("LOCAL_WORLD_SIZE") == env["WORLD_SIZE"]
+        parts = [env["TORCHELASTIC_RUN_ID"], env.get("MASTER_PORT", "")]
+        parts += [env.get("TORCHELASTIC_RESTART_COUNT", ""), str(os.getppid()) if alone else ""]
+        return int(env["RANK"]), "-".join(parts)
+    if "SLURM_PROCID" in env and int(env.get("SLURM_NTASKS", 1)) > 1:
+        return int(env["SLURM_PROCID"]), f"{env['SLURM_JOB_ID']}-{env.get('SLURM_STEP_ID', 0)}"
+    return None
+
+
+def first_process() -> bool:
+    """Whether this is the process that writes: the only one, or the one of rank 0."""
+    rank = os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or os.environ.get("LOCAL_RANK")
+    return rank in (None, "0")
+
+
+@contextmanager
+def shared(path: Path) -> Iterator[Path]:
+    """A new folder for a run; the processes of one training all get the one that rank 0 claims.
+
+    Raises:
+        EnvironmentFault: Rank 0 claims none within a minute.
+    """
+    given = os.environ.get(FOLDER)
+    if given:
+        yield Path(given)
+        return
+    place = launched()
+    if place is None:
+        yield claim(path)
+        return
+    rank, key = place
+    note = path.with_name(f".{path.name}.{key}.run")
+    if rank == 0:
+        folder = claim(path)
+        partial = note.with_suffix(".partial")
+        partial.write_text(folder.name)
+        partial.replace(note)
+    else:
+        folder = path.with_name(_read_note(note))
+    try:
+        yield folder
+    finally:
+        if rank == 0:
+            note.unlink(missing_ok=True)
+
+
+def _read_note(note: Path) -> str:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        if note.exists():
+            return note.read_text()
+        time.sleep(0.05)
+    raise EnvironmentFault(
+        f"The first process of this training claimed no run folder (no {note}) in a minute. All "
+        "processes need the same working directory on a disk that they share."
+    )
 
 
 def set_latest(folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Protocol, final
 
 import numpy as np
@@ -21,6 +21,8 @@ from simlearn.state import Topology, Trajectory
 SHARD = 64
 TOLERANCE = 1e-10
 REFERENCE_TOLERANCE = 1e-13
+# the second key of the generator that draws the inputs of trajectory i; its start has none
+INPUTS = 1
 
 _dtype_lock = threading.Lock()
 
@@ -77,9 +79,22 @@ class System(DatasetGenerator):
         """Conserved quantities by name."""
         return {}
 
+    @optional
+    def inputs(self, times: Tensor, rng: torch.Generator) -> Tensor | None:
+        """Random control inputs ``[steps, rows, u]``, None where there are none.
+
+        ``inputs[k]`` acts from ``times[k]`` to ``times[k + 1]`` without change (a zero-order hold);
+        the truth finds it in ``topology.inputs``. The generator is not the one of the start.
+        """
+        return None
+
     @final
     def draw(self, indices: range, times: Tensor, seed: int) -> Iterator[Trajectory]:
-        """Integrate by DOP853 (relative and absolute tolerance 1e-10), or iterate a map."""
+        """Integrate by DOP853 (relative and absolute tolerance 1e-10), or iterate a map.
+
+        Under control inputs the integration begins anew at every sample, where the right-hand side
+        jumps.
+        """
         size = SHARD if self.stack else 1
         wanted = sorted(indices)
         for shard in sorted({i // size for i in wanted}):
@@ -107,13 +122,11 @@ class System(DatasetGenerator):
                 truth = self.truth().double()
                 topology = Topology.union([s[1] for s in starts])
                 x0 = torch.cat([s[0] for s in starts]).double()
-                solve = _iterate if isinstance(truth, Map) else _integrate
-                x = solve(truth, x0, times.double(), topology, tolerance)
-                slopes = None
-                if not isinstance(truth, Map):
-                    slopes = torch.stack(
-                        [truth(float(t), s, topology) for t, s in zip(times, x, strict=True)]
-                    )
+                inputs = self._inputs(shard, times, seed, [s[1].rows for s in starts])
+                x = _solved(truth, x0, times.double(), topology, tolerance, inputs)
+                slopes = (
+                    None if isinstance(truth, Map) else _slopes(truth, times, x, topology, inputs)
+                )
             finally:
                 torch.set_default_dtype(before)
         offsets = np.cumsum([0] + [s[1].rows for s in starts])
@@ -123,12 +136,56 @@ class System(DatasetGenerator):
                 x[:, a:b].clone(),
                 start[1],
                 derivative=None if slopes is None else slopes[:, a:b].clone(),
+                inputs=None if inputs is None else inputs[:, a:b].clone(),
             )
             for start, a, b in zip(starts, offsets, offsets[1:], strict=False)
         ]
 
+    def _inputs(self, shard: range, times: Tensor, seed: int, rows: Sequence[int]) -> Tensor | None:
+        """The inputs of a shard side by side, ``[steps, all rows, u]``."""
+        drawn: list[Tensor] = []
+        for i, count in zip(shard, rows, strict=True):
+            one = self.inputs(times.double(), generator(seed, i, INPUTS))
+            if one is None and not drawn:
+                return None
+            if one is None or one.ndim != 3 or one.shape[:2] != (len(times), count):
+                raise ConfigError(
+                    f"{type(self).__name__}.inputs must be [{len(times)}, {count}, u], got "
+                    f"{None if one is None else list(one.shape)}. Return one value for each "
+                    "sample time and row, or None for every trajectory."
+                )
+            drawn.append(one.double())
+        return torch.cat(drawn, dim=1)
 
-Solve = Callable[[Dynamics, Tensor, Tensor, Topology, float], Tensor]
+
+def _solved(
+    truth: Dynamics,
+    x0: Tensor,
+    times: Tensor,
+    topology: Topology,
+    tol: float,
+    inputs: Tensor | None,
+) -> Tensor:
+    """The states at the sample times, ``[steps, rows, dim]``."""
+    solve = _iterate if isinstance(truth, Map) else _integrate
+    if inputs is None:
+        return solve(truth, x0, times, topology, tol)
+    states = [x0]
+    for k in range(len(times) - 1):
+        acting = topology.replace(inputs=inputs[k])
+        states.append(solve(truth, states[-1], times[k : k + 2], acting, tol)[-1])
+    return torch.stack(states)
+
+
+def _slopes(
+    truth: Dynamics, times: Tensor, x: Tensor, topology: Topology, inputs: Tensor | None
+) -> Tensor:
+    """dx/dt at the sample times; where it jumps with the inputs, the value just after."""
+    slopes = []
+    for k, t in enumerate(times):
+        acting = topology if inputs is None else topology.replace(inputs=inputs[k])
+        slopes.append(truth(float(t), x[k], acting))
+    return torch.stack(slopes)
 
 
 def _integrate(

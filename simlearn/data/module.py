@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -113,43 +113,71 @@ class TrajectoryData(pl.LightningDataModule):
         self.provenance = {"file": self.file, "digest": dataset.digest, **dataset.provenance}
         return dataset.trajectories
 
-    def _windows(self, trajectories: Sequence[Trajectory], shuffle: bool) -> Windows:
+    def _windows(
+        self,
+        trajectories: Sequence[Trajectory],
+        length: int | Callable[[int], int],
+        bundle: int | None = None,
+    ) -> Windows:
         trainer = self.trainer
         assert trainer is not None
-        length = trainer.lightning_module.objective.length(trajectories)
         device: torch.device = trainer.strategy.root_device
         return Windows(
             [one.to(device) for one in trajectories],
             length,
-            stride=self.stride or max(1, length - 1),
+            stride=self.stride,
             batch_size=self.batch_size,
             seed=self.seed,
-            shuffle=shuffle,
+            shuffle=bundle is not None,
             rank=trainer.global_rank,
             world=trainer.world_size,
+            bundle=bundle,
         )
 
     def train_dataloader(self) -> Windows:
-        """Shuffled windows of the training trajectories."""
-        return self._windows(self.training, shuffle=True)
+        """Shuffled windows of the training trajectories, several batches at a time."""
+        assert self.trainer is not None
+        module = self.trainer.lightning_module
+
+        def length(epoch: int) -> int:
+            module.objective.epoch(epoch)
+            wanted: int = module.objective.length(self.training)
+            return wanted
+
+        return self._windows(self.training, length, module.steps_per_call)
 
     def val_dataloader(self) -> Windows | list[Any]:
-        """Windows of the held-out trajectories, in order.
+        """Windows of the held-out trajectories, in order, long enough for a rollout.
 
         Raises:
             ConfigError: Validation was asked for, and nothing is held out.
         """
         if self.validation:
-            return self._windows(self.validation, shuffle=False)
+            return self._windows(self.validation, self._validated(self.validation))
         if self.trainer is not None and self.trainer.state.fn == "validate":
             raise ConfigError("Nothing is held out: set data.held_out to a share above zero.")
         return []
 
+    def _validated(self, trajectories: Sequence[Trajectory]) -> int:
+        """States of a window that is validated: those asked for, as far as the data reach."""
+        assert self.trainer is not None
+        module = self.trainer.lightning_module
+        shortest = min(one.steps for one in trajectories)
+        module.objective.epoch(self.trainer.max_epochs or 0)  # the last lesson of a curriculum
+        needed: int = module.objective.length(self.training)
+        module.objective.epoch(self.trainer.current_epoch)
+        return max(needed, min(shortest, module.validation_steps + 1))
+
     def test_dataloader(self) -> Windows:
         """All windows in order, of the held-out trajectories where there are any."""
-        return self._windows(self.validation or self.training, shuffle=False)
+        kept = self.validation or self.training
+        return self._windows(kept, self._validated(kept))
 
-    predict_dataloader = test_dataloader
+    def predict_dataloader(self) -> Windows:
+        """The objective's windows in order, of the held-out trajectories where there are any."""
+        assert self.trainer is not None
+        objective = self.trainer.lightning_module.objective
+        return self._windows(self.validation or self.training, objective.length(self.training))
 
 
 def _usable(one: Trajectory) -> list[Trajectory]:

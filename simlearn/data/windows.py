@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import torch
@@ -16,18 +17,29 @@ from simlearn.state import Topology, Trajectory
 VARYING = ("edge_attr", "node_attr", "system_attr")
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Group:
     """Trajectories on one graph, stacked along time.
 
-    ``starts`` are rows of the stack where windows begin.
+    ``starts`` are rows of the stack where windows begin, ``owner`` the trajectory of each.
     """
 
     base: Topology
     stacked: dict[str, Tensor]
     attributes: dict[str, Tensor]
-    starts: Tensor
-    owner: Tensor
+    lengths: list[int]
+    starts: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    owner: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+
+    def cut(self, length: int, stride: int) -> None:
+        """Let windows of a length begin every so many states."""
+        starts, owner, offset, device = [], [], 0, self.stacked["x"].device
+        for number, steps in enumerate(self.lengths):
+            begins = torch.arange(0, max(0, steps - length + 1), stride, device=device)
+            starts.append(begins + offset)
+            owner.append(torch.full_like(begins, number))
+            offset += steps
+        self.starts, self.owner = torch.cat(starts), torch.cat(owner)
 
 
 class Windows:
@@ -40,13 +52,15 @@ class Windows:
 
     Args:
         trajectories: Where the windows are cut from.
-        length: States in a window.
-        stride: States from the start of a window to the start of the next.
+        length: States in a window, or a function that gives them for an epoch.
+        stride: States from the start of a window to that of the next; None lets windows lie end to
+            end.
         batch_size: Windows in a batch; None takes all of them.
         seed: Seed of the order.
         shuffle: Whether each epoch has an order of its own.
         rank: Index of this process.
         world: Number of processes.
+        bundle: Batches handed out together, as a list; None hands out each by itself.
 
     Raises:
         DataError: No trajectory is as long as a window.
@@ -57,41 +71,24 @@ class Windows:
     def __init__(
         self,
         trajectories: Sequence[Trajectory],
-        length: int,
-        stride: int = 1,
+        length: int | Callable[[int], int],
+        stride: int | None = 1,
         batch_size: int | None = None,
         seed: int = 0,
         shuffle: bool = True,
         rank: int = 0,
         world: int = 1,
+        bundle: int | None = None,
     ):
-        if length < 1 or stride < 1 or (batch_size is not None and batch_size < 1):
-            raise ConfigError(
-                f"A window needs length, stride and batch_size of at least 1, got {length}, "
-                f"{stride}, {batch_size}."
-            )
-        self.length, self.seed, self.shuffle, self.rank, self.world = (
-            length,
-            seed,
-            shuffle,
-            rank,
-            world,
-        )
-        self.groups = [_stack(group, length, stride) for group in _alike(trajectories)]
-        self.total = sum(len(group.starts) for group in self.groups)
-        if self.total == 0:
-            longest = max((t.finite_steps for t in trajectories), default=0)
-            raise DataError(
-                f"No trajectory is long enough: a window needs {length} states, the longest of "
-                f"{len(trajectories)} trajectories has {longest}."
-            )
-        if any(0 < len(group.starts) < world for group in self.groups):
-            raise DataError(
-                f"{world} processes share the windows of each graph, but one graph has fewer. "
-                "Take fewer processes, or a smaller stride."
-            )
-        self.batch_size = batch_size
-        self.epoch = 0
+        for name, size in (("stride", stride), ("batch_size", batch_size), ("bundle", bundle)):
+            if size is not None and size < 1:
+                raise ConfigError(f"{name} of windows must be at least 1, got {size}.")
+        self.seed, self.shuffle, self.rank, self.world = seed, shuffle, rank, world
+        self.batch_size, self.bundle, self._stride = batch_size, bundle, stride
+        self._length = length if callable(length) else lambda epoch: length
+        self.groups = [_stack(group) for group in _alike(trajectories)]
+        self.length = -1
+        self.set_epoch(0)
 
     @property
     def sampler(self) -> Windows:
@@ -99,8 +96,33 @@ class Windows:
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """The order of the next iteration follows from this number."""
-        self.epoch = epoch
+        """Order and length of the windows of the next iteration follow from this number.
+
+        Raises:
+            DataError: No trajectory is as long as a window, or there are fewer windows than
+                processes.
+        """
+        self.epoch, length = epoch, self._length(epoch)
+        if length == self.length:
+            return
+        if length < 1:
+            raise ConfigError(f"length of windows must be at least 1, got {length}.")
+        self.length, self.stride = length, self._stride or max(1, length - 1)
+        for group in self.groups:
+            group.cut(length, self.stride)
+        self.total = sum(len(group.starts) for group in self.groups)
+        if self.total == 0:
+            longest = max((max(group.lengths) for group in self.groups), default=0)
+            count = sum(len(group.lengths) for group in self.groups)
+            raise DataError(
+                f"No trajectory is long enough: a window needs {length} states, the longest of "
+                f"{count} trajectories has {longest}."
+            )
+        if any(0 < len(group.starts) < self.world for group in self.groups):
+            raise DataError(
+                f"{self.world} processes share the windows of each graph, but one graph has fewer. "
+                "Take fewer processes, or a smaller stride."
+            )
 
     def _batches(self) -> list[tuple[int, Tensor]]:
         order: list[tuple[int, Tensor]] = []
@@ -118,11 +140,15 @@ class Windows:
         return order
 
     def __len__(self) -> int:
-        return len(self._batches())
+        return -(-len(self._batches()) // (self.bundle or 1))
 
-    def __iter__(self) -> Iterator[Trajectory]:
-        for number, chosen in self._batches():
-            yield self._gather(self.groups[number], chosen)
+    def __iter__(self) -> Iterator[Trajectory | list[Trajectory]]:
+        batches = (self._gather(self.groups[n], chosen) for n, chosen in self._batches())
+        if self.bundle is None:
+            yield from batches
+            return
+        while together := list(islice(batches, self.bundle)):
+            yield together
 
     def _gather(self, group: _Group, chosen: Tensor) -> Trajectory:
         size, device = len(chosen), group.starts.device
@@ -162,22 +188,16 @@ def _alike(trajectories: Sequence[Trajectory]) -> list[list[Trajectory]]:
     return list(groups.values())
 
 
-def _stack(group: Sequence[Trajectory], length: int, stride: int) -> _Group:
+def _stack(group: Sequence[Trajectory]) -> _Group:
     usable = [one.slice(0, one.finite_steps) for one in group]
     stacked = {
         name: torch.cat([getattr(one, name) for one in usable])
         for name in ("t", "x", "derivative", "inputs", "mask")
         if getattr(usable[0], name) is not None
     }
-    starts, owner, offset = [], [], 0
-    for number, one in enumerate(usable):
-        begins = torch.arange(0, max(0, one.steps - length + 1), stride, device=one.x.device)
-        starts.append(begins + offset)
-        owner.append(torch.full_like(begins, number))
-        offset += one.steps
     attributes = {}
     for name in VARYING:
         values = [getattr(one.topology, name) for one in usable]
         if values[0] is not None and any(not torch.equal(values[0], v) for v in values[1:]):
             attributes[name] = torch.stack(values)
-    return _Group(usable[0].topology, stacked, attributes, torch.cat(starts), torch.cat(owner))
+    return _Group(usable[0].topology, stacked, attributes, [one.steps for one in usable])

@@ -22,6 +22,8 @@ from simlearn.component import DataError, EnvironmentFault
 from simlearn.data.layout import CHUNK_BYTES, FORMAT, MOVING, SCHEMA, STILL, digest, joined, parts
 from simlearn.state import Topology, Trajectory
 
+BUFFER_BYTES = 1 << 21  # small arrays are collected up to this size
+
 
 class _Ragged:
     """Arrays of one rank and varying lengths.
@@ -33,6 +35,10 @@ class _Ragged:
         self.columns = columns
         self.group = parent.create_group(name)
         self.offsets, self.shapes = [0], list[tuple[int, ...] | None]()
+        self.values: h5py.Dataset | None = None
+        self.kind: tuple[np.dtype, tuple[int, ...]] = np.dtype(float), ()
+        self.pending: list[np.ndarray] = []
+        self.held = 0
 
     def append(self, value: Tensor | None) -> None:
         if value is None:
@@ -42,34 +48,49 @@ class _Ragged:
         array = value.detach().cpu().contiguous().numpy()
         columns = array.shape[-1:] if self.columns and array.ndim > 1 else ()
         flat = array.reshape(math.prod(array.shape[: array.ndim - len(columns)]), *columns)
-        if "values" not in self.group:
-            row = max(1, flat[:1].nbytes)
-            chunk = (max(1, min(CHUNK_BYTES // row, max(1, len(flat)))), *flat.shape[1:])
-            self.group.create_dataset(
-                "values",
-                shape=(0, *flat.shape[1:]),
-                maxshape=(None, *flat.shape[1:]),
-                chunks=tuple(max(1, n) for n in chunk),
-                dtype=flat.dtype,
-                fletcher32=True,
-            )
-        values = self.group["values"]
-        if flat.shape[1:] != values.shape[1:]:
+        if self.values is None:
+            self.values = self._create(flat)
+            self.kind = flat.dtype, flat.shape[1:]
+        dtype, width = self.kind
+        if flat.shape[1:] != width:
             raise DataError(
                 f"{self.group.name}: a file holds arrays of one width, got {flat.shape[1:]} "
-                f"after {values.shape[1:]}."
+                f"after {width}."
             )
-        if flat.dtype != values.dtype:
+        if flat.dtype != dtype:
             raise DataError(
                 f"{self.group.name}: a file holds arrays of one type, got {flat.dtype} after "
-                f"{values.dtype}."
+                f"{dtype}."
             )
-        values.resize(self.offsets[-1] + len(flat), axis=0)
-        values[self.offsets[-1] :] = flat
         self.offsets.append(self.offsets[-1] + len(flat))
         self.shapes.append(array.shape)
+        self.pending.append(flat if flat.nbytes > BUFFER_BYTES else flat.copy())
+        self.held += flat.nbytes
+        if self.held > BUFFER_BYTES:
+            self._flush()
+
+    def _create(self, flat: np.ndarray) -> h5py.Dataset:
+        row = max(1, flat[:1].nbytes)
+        chunk = (max(1, min(CHUNK_BYTES // row, max(1, len(flat)))), *flat.shape[1:])
+        return self.group.create_dataset(
+            "values",
+            shape=(0, *flat.shape[1:]),
+            maxshape=(None, *flat.shape[1:]),
+            chunks=tuple(max(1, n) for n in chunk),
+            dtype=flat.dtype,
+            fletcher32=True,
+        )
+
+    def _flush(self) -> None:
+        """Write what was collected: many small arrays at once, a large one as it is."""
+        if self.values is not None and self.pending:
+            joined = self.pending[0] if len(self.pending) == 1 else np.concatenate(self.pending)
+            self.values.resize(self.offsets[-1], axis=0)
+            self.values[self.offsets[-1] - len(joined) :] = joined
+        self.pending, self.held = [], 0
 
     def finish(self) -> None:
+        self._flush()
         ranks = {len(s) for s in self.shapes if s is not None}
         if len(ranks) > 1:
             raise DataError(f"{self.group.name}: a file holds arrays of one rank, got {ranks}.")

@@ -7,37 +7,44 @@ One line in a plugin's test file is enough::
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from types import ModuleType
 from typing import Any
 
 from simlearn import catalog
-from simlearn.component import Component
-from simlearn.data.generate import DatasetGenerator
-from simlearn.dynamics.base import Dynamics, HamiltonianField, SplitField
-from simlearn.integrators.base import Integrator
-from simlearn.stability.check import Check
-from simlearn.testing import aspects as ask
-from simlearn.training.objective import Objective
-from simlearn.training.stabilizer import Stabilizer
+from simlearn.component import Component, ConfigError, PluginError
+from simlearn.testing.asked import Aspect, asked_of
 
-Aspect = Callable[[Any], None]
+__all__ = ["asked_of", "contract"]
+
+Skip = Mapping[str, Mapping[str, str]]
 
 
-def contract(plugin: ModuleType | Any) -> Callable[..., None]:
+def contract(plugin: ModuleType | Any, skip: Skip | None = None) -> Callable[..., None]:
     """A parametrised pytest test of everything a plugin offers.
 
     Args:
         plugin: The module (or object) with the `simlearn_components` hook.
+        skip: Failures that are expected, as ``{"ClassName": {"aspect_name": "why"}}``. Each is
+            skipped and its reason shown.
+
+    Raises:
+        PluginError: The plugin has no hook, offers nothing, or offers what is of no kind.
+        ConfigError: ``skip`` names a class that is not offered or an aspect that is not asked of
+            it, or gives no reason.
     """
     import pytest
 
-    offered = [c for c in plugin.simlearn_components() if catalog.kind_of(c)]
-    cases = [
-        pytest.param(cls, aspect, id=f"{cls.__name__}-{aspect.__name__}")
-        for cls in offered
-        for aspect in asked_of(cls)
-    ]
+    offered = _offered(plugin)
+    reasons = _checked(skip or {}, offered)
+    cases = []
+    for cls in offered:
+        for aspect in asked_of(cls):
+            reason = reasons.get(cls.__name__, {}).get(aspect.__name__)
+            marks = [pytest.mark.skip(reason=reason)] if reason else []
+            name = f"{cls.__name__}-{aspect.__name__}"
+            cases.append(pytest.param(cls, aspect, id=name, marks=marks))
 
     @pytest.mark.parametrize(("cls", "aspect"), cases)
     def test_contract(cls: type[Component], aspect: Aspect) -> None:
@@ -46,32 +53,35 @@ def contract(plugin: ModuleType | Any) -> Callable[..., None]:
     return test_contract
 
 
-def asked_of(cls: type[Component]) -> list[Aspect]:
-    """What is asked of a component of its kind."""
-    asked: list[Aspect] = [
-        ask.documents_every_argument,
-        ask.builds_from_its_description,
-        ask.survives_pickle,
-    ]
-    if issubclass(cls, Dynamics):
-        asked += [
-            ask.runs_in_both_precisions,
-            ask.is_deterministic,
-            ask.leaves_the_global_rng_alone,
-        ]
-        asked += [ask.batch_equals_its_parts]
-        if cls.equivariant:
-            asked.append(ask.permuting_rows_permutes_the_answer)
-        if issubclass(cls, HamiltonianField | SplitField):
-            asked.append(ask.force_is_the_gradient_of_the_energy)
-    if issubclass(cls, Integrator):
-        asked.append(ask.steps_a_field)
-    if issubclass(cls, DatasetGenerator):
-        asked += [ask.trajectory_depends_on_seed_and_index, ask.drawing_leaves_the_global_rng_alone]
-    if issubclass(cls, Stabilizer):
-        asked.append(ask.overrides_something_and_says_its_bias)
-    if issubclass(cls, Objective):
-        asked.append(ask.says_how_long_a_window_is)
-    if issubclass(cls, Check):
-        asked.append(ask.judges_or_declines)
-    return asked
+def _offered(plugin: Any) -> list[type[Component]]:
+    name = getattr(plugin, "__name__", type(plugin).__name__)
+    hook = getattr(plugin, "simlearn_components", None)
+    if hook is None:
+        raise PluginError(
+            f"{name} has no simlearn_components(). Define it at the top of the module, under "
+            "@simlearn.hookimpl, and return the list of classes the plugin offers."
+        )
+    offered = catalog.inspected(hook())
+    if not offered:
+        raise PluginError(f"{name} offers nothing: simlearn_components() returned an empty list.")
+    return offered
+
+
+def _checked(skip: Skip, offered: list[type[Component]]) -> Skip:
+    """The expected failures, if every name in them means something."""
+    asked = {cls.__name__: [aspect.__name__ for aspect in asked_of(cls)] for cls in offered}
+    for cls, reasons in skip.items():
+        if cls not in asked:
+            raise ConfigError(f"skip names {cls}, which is not offered{_near(cls, list(asked))}")
+        for aspect, reason in reasons.items():
+            if aspect not in asked[cls]:
+                near = _near(aspect, asked[cls])
+                raise ConfigError(f"skip names {aspect}, which is not asked of {cls}{near}")
+            if not reason.strip():
+                raise ConfigError(f"skip gives no reason for {cls}.{aspect}; say why it may fail.")
+    return skip
+
+
+def _near(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, known, 1)
+    return f"; did you mean {near[0]}?" if near else f". There are: {', '.join(known)}."

@@ -2,34 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import inspect
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from simlearn.component import Component
-from simlearn.dynamics.base import Dynamics, Map
-from simlearn.state import Topology
+from simlearn.component import Component, SimlearnError, describe
+from simlearn.data.generate import System, sample_times
+from simlearn.dynamics.base import Dynamics, Map, SplitField
+from simlearn.integrators.explicit import RK4
+from simlearn.integrators.symplectic import Leapfrog
+from simlearn.simulator import Simulator
+from simlearn.state import Topology, Trajectory
 
 SEED = 7
+D = TypeVar("D", bound=Dynamics)
 
 
-def examples(cls: type[Component]) -> Iterator[Any]:
+def examples(cls: type[Component]) -> list[Any]:
     """The component's own examples, built under a seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        yield from cls.examples()
+        return list(cls.examples())
 
 
-def sample(dynamics: Dynamics, systems: int = 1) -> tuple[Tensor, Topology]:
-    """A state and a topology that the dynamics accept, float64."""
+def rng(seed: int = SEED) -> torch.Generator:
+    """A generator of its own."""
+    return torch.Generator().manual_seed(seed)
+
+
+def normal(*shape: int, seed: int = SEED) -> Tensor:
+    """Standard normal numbers, float64."""
+    return torch.randn(*shape, generator=rng(seed), dtype=torch.float64)
+
+
+def sample(dynamics: Dynamics) -> tuple[Tensor, Topology]:
+    """A state and a topology that the dynamics accept, float64.
+
+    A law is given states of the `System` of its package whose truth it is: one state where that
+    lives on several rows, else three states as three rows. Any other dynamics get a random state
+    on a complete graph: of the bodies it ``names``, of its ``rows``, or of three rows.
+    """
+    system = _system_of(dynamics)
+    if system is not None:
+        drawn = list(system.draw(range(3), sample_times(5, 0.05), SEED))
+        if drawn[0].topology.rows > 1:
+            return drawn[0].x[-1], acting(drawn[0], -1)
+        return torch.cat([one.x[-1] for one in drawn]), Topology.complete(3)
     names = tuple(getattr(dynamics, "names", ()))
     rows = getattr(dynamics, "rows", None) or len(names) or 3
-    topology = Topology.complete(rows, names).repeat(systems)
-    rng = torch.Generator().manual_seed(SEED)
-    x = torch.randn(topology.rows, dynamics.dim or 4, generator=rng, dtype=torch.float64)
-    return x, topology
+    topology = Topology.complete(rows, names)
+    return normal(rows, dynamics.dim or 4), topology
+
+
+def acting(track: Trajectory, k: int) -> Topology:
+    """The topology with the control input of sample k, where there is one."""
+    return (
+        track.topology if track.inputs is None else track.topology.replace(inputs=track.inputs[k])
+    )
+
+
+def _system_of(law: Dynamics) -> System | None:
+    """The system whose truth is this very law, by class and arguments."""
+    package = type(law).__module__.split(".")[0]
+    for cls in below(System):
+        if cls.__module__.split(".")[0] != package or inspect.isabstract(cls):
+            continue
+        for system in examples(cls):
+            truth = system.truth()
+            if type(truth) is type(law) and _told(truth) == _told(law):
+                return system
+    return None
+
+
+def _told(component: Component) -> Any:
+    try:
+        return describe(component)
+    except SimlearnError:
+        return None
+
+
+def below(cls: type[Any]) -> Iterable[type[Any]]:
+    """All classes that derive from this one."""
+    for child in cls.__subclasses__():
+        yield child
+        yield from below(child)
 
 
 def derivative(dynamics: Dynamics, x: Tensor, topology: Topology) -> Tensor:
@@ -37,6 +96,21 @@ def derivative(dynamics: Dynamics, x: Tensor, topology: Topology) -> Tensor:
     if isinstance(dynamics, Map):
         return dynamics(0.0, x, 0.1, topology)
     return dynamics(0.0, x, topology)
+
+
+def simulator_of(dynamics: Dynamics, dt: float = 0.01) -> Simulator:
+    """The dynamics with an integrator that fits."""
+    if isinstance(dynamics, Map):
+        return Simulator(dynamics, None, dt)
+    return Simulator(dynamics, Leapfrog() if isinstance(dynamics, SplitField) else RK4(), dt)
+
+
+def shaken(dynamics: D) -> D:
+    """Its parameters moved by a tenth, so that they are nobody's defaults; float64."""
+    dynamics = dynamics.double().requires_grad_(False)
+    for k, value in enumerate(dynamics.parameters()):
+        value.add_(0.1 * value.abs().max() * normal(*value.shape, seed=SEED + k))
+    return dynamics
 
 
 def permuted(topology: Topology, order: Tensor) -> Topology:
@@ -49,3 +123,26 @@ def permuted(topology: Topology, order: Tensor) -> Topology:
         value = getattr(topology, name)
         changes[name] = None if value is None else value[order]
     return topology.replace(**changes)
+
+
+def wave(steps: int, systems: int = 1, dt: float = 0.1) -> Trajectory:
+    """Oscillators (sin t, cos t), each a little later than the one before, ``dt`` apart."""
+    t = sample_times(steps, dt)
+    late = t[:, None] + 0.3 * torch.arange(systems, dtype=torch.float64)
+    return Trajectory(t, torch.stack([late.sin(), late.cos()], -1), Topology.isolated(systems))
+
+
+def form_matrix(weights: Tensor, dim: int) -> Tensor:
+    """Ω of Σ w_i dq_i ∧ dp_i over the flattened state, ``[rows · dim, rows · dim]``."""
+    half = torch.eye(dim // 2, dtype=torch.float64)
+    turn = torch.kron(torch.tensor([[0.0, 1.0], [-1.0, 0.0]], dtype=torch.float64), half)
+    return torch.kron(torch.diag(weights.double()), turn)
+
+
+def symplectic_defect(step: Any, x: Tensor, weights: Tensor) -> float:
+    """Largest entry of JᵀΩJ − Ω, J the Jacobian of one step."""
+    jacobian: Any = torch.autograd.functional.jacobian(step, x)
+    j = jacobian.reshape(x.numel(), x.numel())
+    form = form_matrix(weights, x.shape[1])
+    assert (j - torch.eye(x.numel(), dtype=x.dtype)).abs().max() > 1e-3, "the step hardly moves"
+    return float((j.T @ form @ j - form).abs().max())

@@ -18,7 +18,7 @@ from simlearn.data.module import TrajectoryData
 from simlearn.data.store import Dataset, read
 from simlearn.simulator import Simulator
 from simlearn.state import Trajectory
-from simlearn.training.module import OptimizerCallable, SimulatorModule
+from simlearn.training.module import OptimizerCallable, SchedulerCallable, SimulatorModule
 from simlearn.training.objective import Objective
 from simlearn.training.progress import Progress, quiet
 from simlearn.training.stabilizer import Stabilizer
@@ -41,6 +41,10 @@ def fit(
     stabilizers: Sequence[Stabilizer] = (),
     start: ClosedForm | None = None,
     optimizer: OptimizerCallable | None = None,
+    scheduler: SchedulerCallable | None = None,
+    clip: float | None = None,
+    patience: int | None = None,
+    held_out: float = 0.0,
     batch_size: int | None = None,
     dtype: str = "float64",
     seed: int = 0,
@@ -56,6 +60,10 @@ def fit(
         stabilizers: What keeps the learned dynamics stable.
         start: A closed-form start.
         optimizer: Makes a torch optimizer from parameters; Adam with a step of 1e-3 by default.
+        scheduler: Makes a learning-rate schedule from the optimizer, stepped once an epoch.
+        clip: Largest norm of the gradient.
+        patience: Stop after so many epochs without a better held-out rollout; keeps the best.
+        held_out: Share of the trajectories kept aside for validation.
         batch_size: Windows in a batch; all by default.
         dtype: "float64" or "float32".
         seed: Seed of order and noise.
@@ -66,7 +74,7 @@ def fit(
         The trained simulator. Its ``provenance`` holds what an archive keeps: data, ranges,
         estimates.
     """
-    data = _module_of(data, batch_size, seed)
+    data = _module_of(data, batch_size=batch_size, seed=seed, held_out=held_out)
     if optimizer is not None and not callable(optimizer):
         raise ConfigError(
             "fit wants a function from parameters to an optimizer, such as "
@@ -75,7 +83,18 @@ def fit(
     number: Any = dtype
     for parameter in simulator.parameters():
         parameter.requires_grad_()
-    module = SimulatorModule(simulator, objective, stabilizers, start, optimizer, number, seed)
+    module = SimulatorModule(
+        simulator,
+        objective,
+        stabilizers,
+        start,
+        optimizer,
+        scheduler,
+        clip,
+        patience,
+        dtype=number,
+        seed=seed,
+    )
     trainer["callbacks"] = [*trainer.get("callbacks", []), *([Progress()] if progress else [])]
     with quiet():
         pl.Trainer(**{**DEFAULTS, **trainer}).fit(module, datamodule=data)
@@ -84,8 +103,7 @@ def fit(
 
 def _module_of(
     data: Trajectory | Sequence[Trajectory] | Dataset | TrajectoryData | str | Path,
-    batch_size: int | None,
-    seed: int,
+    **arguments: Any,
 ) -> TrajectoryData:
     if isinstance(data, TrajectoryData):
         return data
@@ -93,12 +111,12 @@ def _module_of(
         data = read(data)
     if isinstance(data, Dataset):
         source = {"digest": data.digest, **data.provenance}
-        return TrajectoryData.of(data.trajectories, source, batch_size=batch_size, seed=seed)
+        return TrajectoryData.of(data.trajectories, source, **arguments)
     if isinstance(data, Trajectory):
         data = [data]
     if not data:
         raise DataError("There is no trajectory to train on: the data are empty.")
-    return TrajectoryData.of(data, batch_size=batch_size, seed=seed)
+    return TrajectoryData.of(data, **arguments)
 
 
 def finished(module: SimulatorModule, data: TrajectoryData) -> Simulator:
@@ -126,6 +144,7 @@ def provenance(module: SimulatorModule, data: TrajectoryData) -> dict[str, Any]:
             "class": module.ledger.optimizer,
             "sum_of_learning_rates": module.ledger.sum_of_learning_rates,
             "evaluations": module.ledger.evaluations,
+            "updates": module.ledger.updates,
         },
         "loss": float(module.ledger.loss) if module.ledger.evaluations else None,
         "seed": module.seed,

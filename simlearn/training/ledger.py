@@ -7,6 +7,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from simlearn.component import NumericalError
 from simlearn.dynamics.linear import Estimate
@@ -20,45 +21,54 @@ class Ledger(pl.Callback):
 
     def __init__(self) -> None:
         self.estimates: dict[str, Estimate] = {}
-        self.evaluations, self.sum_of_learning_rates, self.optimizer = 0, 0.0, "none"
+        self.evaluations, self.updates, self.sum_of_learning_rates = 0, 0, 0.0
+        self.optimizer = "none"
         self.loss = torch.tensor(torch.nan)
+        self._sum: Tensor | float = 0.0
+        self._counted = 0
 
     def count(self, loss: Tensor) -> Tensor:
-        """Take note of an evaluation; gives the loss back."""
+        """Take note of an evaluation; gives the loss back. Nothing is read from the device."""
         self.loss = loss.detach()
+        self._sum = self._sum + self.loss
+        self._counted += 1
         self.evaluations += 1
         return loss
 
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def updated(self, optimizer: Optimizer) -> None:
         """Add up the learning rates: what decides which directions of the data were learned."""
-        groups = trainer.optimizers[0].param_groups
-        self.sum_of_learning_rates += sum(group["lr"] for group in groups)
+        self.updates += 1
+        self.sum_of_learning_rates += sum(group["lr"] for group in optimizer.param_groups)
+
+    def mean_loss(self) -> float:
+        """Mean over the evaluations of this epoch."""
+        return float(self._sum) / max(1, self._counted)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A new mean."""
+        self._sum, self._counted = 0.0, 0
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log the loss of the epoch's last evaluation.
+        """Log the last loss of the epoch, its mean, and how much work was done.
 
         Raises:
-            NumericalError: It is no number.
+            NumericalError: The loss is no number.
         """
         if not torch.isfinite(self.loss):
             raise NumericalError(
                 f"The loss became {float(self.loss)} in epoch {trainer.current_epoch}. "
-                "Take a smaller learning rate, a shorter horizon, or gradient clipping."
+                "Take a smaller learning rate, a shorter horizon, or clip gradients (model.clip)."
             )
-        pl_module.log_dict({"loss": self.loss, "evaluations": float(self.evaluations)})
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        found = {"loss": self.loss, "mean_loss": self.mean_loss(), "learning_rate": rate}
+        pl_module.log_dict({**found, "evaluations": float(self.evaluations)})
 
     def state_dict(self) -> dict[str, Any]:
         """Plain JSON types for the checkpoint."""
         return {
             "estimates": {name: one.to_json() for name, one in self.estimates.items()},
             "evaluations": self.evaluations,
+            "updates": self.updates,
             "sum_of_learning_rates": self.sum_of_learning_rates,
         }
 
@@ -66,5 +76,5 @@ class Ledger(pl.Callback):
         """Go on where the checkpoint was written."""
         kept = state_dict["estimates"].items()
         self.estimates = {name: Estimate(**values) for name, values in kept}
-        self.evaluations = state_dict["evaluations"]
+        self.evaluations, self.updates = state_dict["evaluations"], state_dict["updates"]
         self.sum_of_learning_rates = state_dict["sum_of_learning_rates"]

@@ -1,28 +1,40 @@
 """The one LightningModule.
 
-It holds a simulator, an objective, stabilizers and an optimizer factory.
+It holds a simulator, an objective, stabilizers, an optimizer factory and a learning-rate schedule.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from simlearn.component import ConfigError
-from simlearn.randomness import generator
 from simlearn.simulator import Simulator
 from simlearn.state import Trajectory
+from simlearn.training.best import patient
 from simlearn.training.ledger import Ledger
-from simlearn.training.objective import MultiStep, Objective, row_time
+from simlearn.training.objective import Objective
+from simlearn.training.objectives import MultiStep
 from simlearn.training.stabilizer import Stabilizer
 from simlearn.training.start import ClosedForm
+from simlearn.training.update import (
+    optimizer_of,
+    refuse_impatience,
+    refuse_nothing_to_learn,
+    refuse_trainer,
+    step_schedule,
+    update,
+)
+from simlearn.training.validation import through, validate
 
 OptimizerCallable = Callable[[Iterable[nn.Parameter]], Optimizer]
+SchedulerCallable = Callable[[Optimizer], LRScheduler | ReduceLROnPlateau]
 
 
 class SimulatorModule(pl.LightningModule):
@@ -33,10 +45,22 @@ class SimulatorModule(pl.LightningModule):
         objective: What is minimised; a rollout of 8 steps by default.
         stabilizers: What keeps the learned dynamics stable.
         start: A closed-form start, solved before the first gradient step.
-        optimizer: Class and arguments of a torch optimizer; Adam with a step of 1e-3 by default.
+        optimizer: Class and arguments of a torch optimizer; fused Adam with a step of 1e-3 by
+            default.
+        scheduler: Class and arguments of a torch learning-rate schedule, stepped once an epoch;
+            ReduceLROnPlateau looks at the held-out rollouts, or at the loss where nothing is held
+            out.
+        clip: Largest norm of the gradient; a larger one is scaled down.
+        patience: Stop after so many epochs in which the held-out rollouts did not get better, and
+            keep the best weights.
+        validation_steps: Steps of the held-out rollouts after each epoch.
+        steps_per_call: Optimizer steps inside one training step of Lightning, whose own work is
+            done once for all of them. Lightning counts (``max_steps``, checkpoints) such calls.
         dtype: Precision of simulator and data.
         seed: Seed of everything drawn during training.
     """
+
+    automatic_optimization = False
 
     def __init__(
         self,
@@ -45,18 +69,28 @@ class SimulatorModule(pl.LightningModule):
         stabilizers: Sequence[Stabilizer] = (),
         start: ClosedForm | None = None,
         optimizer: OptimizerCallable | None = None,
+        scheduler: SchedulerCallable | None = None,
+        clip: float | None = None,
+        patience: int | None = None,
+        validation_steps: int = 100,
+        steps_per_call: int = 16,
         dtype: Literal["float32", "float64"] = "float64",
         seed: int = 0,
     ):
         super().__init__()
+        sizes = {"clip": clip, "patience": patience, "validation_steps": validation_steps}
+        _refuse_sizes(**sizes, steps_per_call=steps_per_call)
         self.simulator, self.objective = simulator, objective or MultiStep()
         self.stabilizers, self.start, self.optimizer = tuple(stabilizers), start, optimizer
+        self.scheduler, self.clip, self.patience = scheduler, clip, patience
+        self.validation_steps, self.steps_per_call = validation_steps, steps_per_call
         self.number, self.seed, self.wrapped = getattr(torch, dtype), seed, False
         self.ledger = Ledger()
 
     def configure_callbacks(self) -> list[pl.Callback]:
-        """The ledger, which every checkpoint keeps."""
-        return [self.ledger]
+        """The ledger, which every checkpoint keeps; with patience, who stops and who remembers."""
+        refuse_trainer(self)
+        return [self.ledger, *patient(self.patience)]
 
     def configure_model(self) -> None:
         """Wrap the dynamics once, before the optimizer sees the parameters."""
@@ -66,23 +100,19 @@ class SimulatorModule(pl.LightningModule):
             self.simulator.to(self.number)
             self.wrapped = True
 
-    def configure_optimizers(self) -> Optimizer | None:
+    def configure_optimizers(self) -> Any:
         """The optimizer asked for, or Adam; none where nothing can be learned."""
-        parameters = [p for p in self.simulator.parameters() if p.requires_grad]
-        if not parameters:
-            return None
-        optimizer = (self.optimizer or torch.optim.Adam)(parameters)
-        self.ledger.optimizer = type(optimizer).__name__
-        return optimizer
+        return optimizer_of(self)
 
     def setup(self, stage: str) -> None:
         """Scales are a function of the data, so they are measured anew on every start."""
-        _refuse_precision(self.trainer.precision)
+        if stage == "fit":
+            refuse_impatience(self)
         self.objective.prepare(self.trainer.datamodule.training)
 
     def on_fit_start(self) -> None:
         """Solve the closed form and prepare stabilizers, unless a training is resumed."""
-        _refuse_nothing_to_learn(self)
+        refuse_nothing_to_learn(self)
         if self.trainer.ckpt_path is None:
             training = self.trainer.datamodule.training
             if self.start is not None:
@@ -90,53 +120,26 @@ class SimulatorModule(pl.LightningModule):
             for stabilizer in self.stabilizers:
                 stabilizer.prepare(self.simulator, training)
 
-    def training_step(self, window: Trajectory, index: int) -> Tensor:
-        """Perturbed window, loss, penalties."""
-        return self.ledger.count(_stabilized_loss(self, window.to(self.device, self.number)))
+    def training_step(self, windows: Sequence[Trajectory], index: int) -> None:
+        """One optimizer step for each window: perturbed window, loss, penalties."""
+        update(self, [window.to(self.device, self.number) for window in windows])
+
+    def on_train_epoch_end(self) -> None:
+        """Step the learning-rate schedule."""
+        step_schedule(self)
 
     def validation_step(self, window: Trajectory, index: int) -> None:
-        """The objective on held-out windows, without stabilizers."""
-        window = window.to(self.device, self.number)
-        name = "test_loss" if self.trainer.testing else "validation_loss"
-        with torch.no_grad():
-            self.log(name, self.objective.loss(self.simulator, window), batch_size=1)
+        """The objective on held-out windows, without stabilizers, and rollouts through them."""
+        validate(self, window.to(self.device, self.number))
 
     test_step = validation_step
 
     def predict_step(self, window: Trajectory, index: int) -> Trajectory:
         """A rollout from the start of each window to its end."""
-        window = window.to(self.device, self.number)
-        return self.simulator.rollout(
-            window.x[0],
-            window.steps - 1,
-            window.topology,
-            t0=row_time(window, 0),
-            inputs=None if window.inputs is None else window.inputs[:-1],
-        )
+        return through(self.simulator, window.to(self.device, self.number))
 
 
-def _stabilized_loss(module: SimulatorModule, window: Trajectory) -> Tensor:
-    """The objective on the perturbed window, and the penalties."""
-    place = (module.current_epoch, module.global_step, module.global_rank)
-    for number, stabilizer in enumerate(module.stabilizers):
-        rng = generator(module.seed, *place, number)
-        window = stabilizer.perturb(window, module.simulator, rng)
-    loss = module.objective.loss(module.simulator, window)
-    for stabilizer in module.stabilizers:
-        penalty = stabilizer.penalty(module.simulator, window)
-        loss = loss if penalty is None else loss + penalty
-    return loss
-
-
-def _refuse_precision(precision: str) -> None:
-    if precision != "32-true":
-        raise ConfigError(
-            f"trainer.precision is {precision!r}; simlearn sets the precision itself. "
-            "Leave it out and give model.dtype float32 or float64."
-        )
-
-
-def _refuse_nothing_to_learn(module: SimulatorModule) -> None:
-    if module.ledger.optimizer == "none" and module.trainer.max_epochs != 0:
-        kind = type(module.simulator.dynamics).__name__
-        raise ConfigError(f"{kind} has nothing to learn; set trainer.max_epochs to 0.")
+def _refuse_sizes(**sizes: float | None) -> None:
+    for name, size in sizes.items():
+        if size is not None and not size > 0:
+            raise ConfigError(f"{name} must be positive, got {size}.")

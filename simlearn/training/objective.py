@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from simlearn.component import Component, ConfigError, DataError, optional
-from simlearn.dynamics.base import Map, Time
+from simlearn.dynamics.base import Time
 from simlearn.simulator import Simulator
 from simlearn.state import Topology, Trajectory
 
@@ -62,6 +62,14 @@ class Objective(Component):
         """Scales from the training data.
 
         A pure function of them, also run when a training is resumed.
+        """
+        return None
+
+    @optional
+    def epoch(self, number: int) -> None:
+        """An epoch begins: a curriculum takes its next lesson.
+
+        A pure function of the number, so that a resumed training goes on as it would have.
         """
         return None
 
@@ -123,121 +131,7 @@ def _floor(sizes: Tensor) -> Tensor:
     return torch.where(sizes > 0, sizes, torch.ones_like(sizes))
 
 
-class DerivativeMatching(Scaled):
-    """Mean squared difference of the field and dx/dt, without any rollout.
-
-    The derivative is the recorded one, or central differences where none is recorded.
-
-    Args:
-        scale: Divide residuals by the root mean square of the derivative: of each column, of each
-            body's positions and velocities, or not at all.
-    """
-
-    def __init__(self, scale: Scale = "column"):
-        self.scale = scale
-
-    def prepare(self, training: Sequence[Trajectory]) -> None:
-        """Measure the derivative."""
-        self.measured([(central_differences(one)[1], one.topology) for one in training])
-
-    def length(self, training: Sequence[Trajectory]) -> int:
-        """One state with a recorded derivative, three without."""
-        return 1 if all(one.derivative is not None for one in training) else 3
-
-    def loss(self, simulator: Simulator, window: Trajectory) -> Tensor:
-        """Mean over states, rows and columns."""
-        if isinstance(simulator.dynamics, Map):
-            raise ConfigError("DerivativeMatching needs a vector field; use OneStep for a map.")
-        inner, slope = central_differences(window)
-        residuals = [
-            self.scaled(
-                simulator.dynamics(row_time(inner, k), inner.x[k], driven(inner, k)) - slope[k],
-                inner.topology,
-            )
-            for k in range(inner.steps)
-        ]
-        return torch.stack(residuals).square().mean()
-
-
-class MultiStep(Scaled):
-    """Mean squared difference of a rollout and the data, at every so many steps.
-
-    The simulator's step must equal the sampling interval of the data.
-
-    Args:
-        horizon: Steps of the rollout.
-        every: Compare every so many steps.
-        scale: Divide residuals by the root mean square of the state: of each column, of each
-            body's positions and velocities, or not at all.
-    """
-
-    def __init__(self, horizon: int = 8, every: int = 1, scale: Scale = "column"):
-        if horizon < 1 or every < 1 or every > horizon:
-            raise ConfigError(
-                f"MultiStep needs 1 <= every <= horizon, got every {every} and horizon {horizon}."
-            )
-        self.horizon, self.every, self.scale = horizon, every, scale
-
-    def prepare(self, training: Sequence[Trajectory]) -> None:
-        """Measure the state."""
-        self.measured([(one.x, one.topology) for one in training])
-
-    def length(self, training: Sequence[Trajectory]) -> int:
-        """The horizon and the start."""
-        return self.horizon + 1
-
-    def loss(self, simulator: Simulator, window: Trajectory) -> Tensor:
-        """Mean over states, rows and columns.
-
-        Raises:
-            ConfigError: The data are sampled at another interval than the simulator steps.
-        """
-        _same_interval(simulator, window)
-        rolled = simulator.rollout(
-            window.x[0],
-            self.horizon,
-            window.topology,
-            t0=row_time(window, 0),
-            inputs=None if window.inputs is None else window.inputs[: self.horizon],
-            every=self.every,
-        )
-        if not rolled.x.requires_grad and rolled.status != "ok":
-            return rolled.x.new_tensor(torch.inf)
-        wanted = window.x[self.every :: self.every]
-        residual = rolled.x[1:] - wanted[: len(rolled.x) - 1]
-        return self.scaled(residual, window.topology).square().mean()
-
-
-class OneStep(Scaled):
-    """Mean squared difference of a single step and the next state.
-
-    Args:
-        scale: Divide residuals by the root mean square of the increments: of each column, of each
-            body's positions and velocities, or not at all.
-    """
-
-    def __init__(self, scale: Scale = "column"):
-        self.scale = scale
-
-    def prepare(self, training: Sequence[Trajectory]) -> None:
-        """Measure the increments."""
-        self.measured([(one.x.diff(dim=0), one.topology) for one in training])
-
-    def length(self, training: Sequence[Trajectory]) -> int:
-        """Two states."""
-        return 2
-
-    def loss(self, simulator: Simulator, window: Trajectory) -> Tensor:
-        """Mean over rows and columns."""
-        _same_interval(simulator, window)
-        stepped = simulator.step(window.x[0], driven(window, 0), row_time(window, 0))
-        return self.scaled(stepped - window.x[1], window.topology).square().mean()
-
-
-def _same_interval(simulator: Simulator, window: Trajectory) -> None:
+def same_interval(simulator: Simulator, window: Trajectory) -> bool:
+    """Whether the data are sampled at the simulator's step."""
     interval = float((window.t[1] - window.t[0]).flatten()[0])
-    if abs(interval - simulator.dt) > 1e-4 * simulator.dt:
-        raise ConfigError(
-            f"The simulator steps by {simulator.dt:g}, the data are sampled every {interval:g}. "
-            "Set simulator.dt to the interval of the data."
-        )
+    return abs(interval - simulator.dt) <= 1e-4 * simulator.dt

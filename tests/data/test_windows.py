@@ -84,13 +84,38 @@ def test_ranks_share_the_windows_and_none_is_seen_twice(world):
 def test_windows_lie_end_to_end_unless_told_otherwise(stride):
     data = TrajectoryData.of([track(0), track(1, steps=11)], stride=stride)
     data.trainer = SimpleNamespace(
-        lightning_module=SimpleNamespace(objective=SimpleNamespace(length=lambda _: 5)),
+        lightning_module=SimpleNamespace(
+            objective=SimpleNamespace(length=lambda _: 5, epoch=lambda _: None), steps_per_call=3
+        ),
         strategy=SimpleNamespace(root_device=torch.device("cpu")),
         global_rank=0,
         world_size=1,
     )
     data.setup("fit")
-    assert sorted(epoch(data.train_dataloader())) == expected([20, 11], 5, stride or 4)
+    bundles = list(data.train_dataloader())
+    found = [place for bundle in bundles for window in bundle for place in begins(window)]
+    assert sorted(found) == expected([20, 11], 5, stride or 4)
+
+
+def test_bundles_hold_so_many_batches_and_lose_none():
+    windows = Windows([track(0), track(1)], 4, 1, batch_size=5, bundle=3)
+    bundles = list(windows)
+    assert [len(bundle) for bundle in bundles] == [3, 3, 1]
+    assert len(windows) == 3
+    alone = Windows([track(0), track(1)], 4, 1, batch_size=5)
+    for one, other in zip([w for b in bundles for w in b], alone, strict=True):
+        assert torch.equal(one.x, other.x)
+
+
+def test_the_length_of_windows_may_grow_with_the_epochs():
+    windows = Windows([track(0)], lambda number: 3 + number, stride=None)
+    for number, length in ((0, 3), (2, 5), (1, 4)):
+        windows.set_epoch(number)
+        assert {window.steps for window in windows} == {length}
+        found = [place for window in windows for place in begins(window)]
+        assert sorted(found) == expected([20], length, length - 1)
+    with pytest.raises(DataError, match="needs 103 states"):
+        windows.set_epoch(100)
 
 
 def test_gathered_windows_are_slices_of_their_trajectories():

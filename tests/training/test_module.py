@@ -12,7 +12,8 @@ from simlearn.data.windows import Windows
 from simlearn.dynamics import HenonMap, MLPField, PairForce, SeparableEnergy
 from simlearn.integrators import RK4, Leapfrog
 from simlearn.randomness import generator
-from simlearn.training.objective import DerivativeMatching, MultiStep, OneStep, central_differences
+from simlearn.training.objective import central_differences
+from simlearn.training.objectives import DerivativeMatching, MultiStep, OneStep
 from simlearn_mechanics import MassSpring
 from simlearn_stabilizers import NoiseInjection, Roughness, Standardize
 
@@ -130,8 +131,8 @@ def test_standardize_measures_states_and_slopes(data, seeded):
     x = torch.cat([one.x for one in data]).flatten(0, 1)
     torch.testing.assert_close(simulator.dynamics.centre, x.mean(0))
     torch.testing.assert_close(simulator.dynamics.spread, x.std(0))
-    with pytest.raises(ConfigError, match="needs dynamics such as"):
-        Standardize().prepare(small(), data)
+    with pytest.raises(ConfigError, match="needs dynamics with networks"):
+        Standardize().prepare(Simulator(MassSpring().truth(), Leapfrog(), 0.1), data)
 
 
 def test_nan_stops_training(data, seeded):
@@ -236,15 +237,21 @@ def test_inputs_act_in_training_and_in_the_gate():
         evidence.rollouts(simulator, 40)
 
 
-def test_missing_samples_are_refused_and_lost_states_left_out(data):
+def test_trajectories_are_cut_at_missing_samples_and_where_they_were_lost(data):
     from simlearn.data.module import TrajectoryData
 
     whole = data[0]
     gap = torch.ones(40, 1, dtype=torch.bool)
-    gap[7] = False
+    gap[7] = gap[9] = False  # sample 8 stands alone: no window begins there
     holes = Trajectory(whole.t, whole.x, whole.topology, mask=gap)
-    with pytest.raises(simlearn.DataError, match="misses 1 samples"):
-        TrajectoryData.of([holes]).setup("fit")
+    cut = TrajectoryData.of([holes])
+    cut.setup("fit")
+    assert [one.steps for one in cut.training] == [7, 30]
+    assert torch.equal(cut.training[1].x, whole.x[10:])
+    assert all(one.mask is None for one in cut.training)
+    none = TrajectoryData.of([Trajectory(whole.t, whole.x, whole.topology, mask=gap & False)])
+    with pytest.raises(simlearn.DataError, match="No two complete samples"):
+        none.setup("fit")
     x = whole.x.clone()
     x[30:] = torch.nan
     lost = Trajectory(whole.t, x, whole.topology, status="diverged", finite_steps=30)

@@ -1,54 +1,26 @@
-"""Arrays of many trajectories: what their axes mean, and one sample for each system."""
+"""Arrays of many trajectories: one sample for each system."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from simlearn.component import ConfigError, DataError
+from simlearn.data.importing import memory
+from simlearn.data.importing.axes import Placed, placed
 from simlearn.data.importing.columns import Columns
 from simlearn.data.importing.containers import Arrays
 from simlearn.data.importing.samples import Sample
 
-AXES = ("system", "time", "node", "column")
-
-
-@dataclass(frozen=True)
-class _Placed:
-    """An array with the meaning of its axes."""
-
-    array: Any
-    axes: Sequence[str]
-
-    def count(self, axis: str) -> int | None:
-        return int(self.array.shape[self.axes.index(axis)]) if axis in self.axes else None
-
-    def of(self, system: int) -> np.ndarray:
-        """``[time, node, column]`` of one system."""
-        axes = list(self.axes)
-        if "system" in axes:
-            index = [slice(None)] * len(axes)
-            value = self.array[(*index[: axes.index("system")], system)]
-            axes.remove("system")
-        else:
-            value = self.array[()]
-        value = np.asarray(value, np.float64)
-        order = [axis for axis in AXES[1:] if axis in axes]
-        value = value.transpose([axes.index(axis) for axis in order])
-        for k, axis in enumerate(AXES[1:]):
-            if axis not in order:
-                value = np.expand_dims(value, k)
-        return value
-
 
 def samples(
-    group: str, arrays: Arrays, columns: Columns, path: Path, axes: Sequence[str] | None
-) -> Iterator[Sample]:
-    """The trajectories of one group of arrays.
+    where: str, arrays: Arrays, columns: Columns, path: Path, axes: Sequence[str] | None
+) -> Iterator[tuple[Sample, Columns]]:
+    """The trajectories of one group of arrays, with one name for each of their columns.
 
     Axes are read as (time), (time, column), (system, time, column) or (system, time, node, column),
     whichever fits the time; ``axes`` says it where that is ambiguous.
@@ -56,119 +28,138 @@ def samples(
     Raises:
         ConfigError: The axes are ambiguous.
         DataError: Shapes do not fit.
+        EnvironmentFault: A single trajectory does not fit into memory.
     """
-    where = f"{path}{':' + group if group else ''}"
+    if columns.wide:
+        raise ConfigError(f"{where}: wide is for tables; of arrays say --axes system,time,node.")
     t = None if columns.time is None else _time(arrays[columns.time], where, columns.time)
-    placed = {
-        name: _placed(arrays[name], t, axes, where, name)
+    held = {
+        name: placed(arrays[name], t, axes, where, name)
         for name in (*columns.components, *columns.derivative, *columns.inputs)
     }
-    first = placed[columns.state[0]]
-    systems = first.count("system") or 1
-    for name, one in placed.items():
-        if (one.count("system") or 1) != systems or one.count("time") != first.count("time"):
+    systems, steps, nodes = _agree(held, t, columns, where)
+    size = sum(8 * int(np.prod(one.array.shape)) // one.count("system") for one in held.values())
+    if memory.COPIES * size > memory.budget():
+        memory.refuse(path, memory.COPIES * size, memory.budget(), "one trajectory")
+    named = _widened(columns, held)
+    constants = [_parameter(arrays[n], systems, nodes, where, n) for n in columns.parameters]
+    for number in range(systems):
+        times = t if t is None or t.ndim == 1 else t[number]
+        if times is None:
+            assert columns.dt is not None
+            times = columns.dt * np.arange(steps)
+        place = _place(where, number)
+        _growing(times, place, columns.time or "time")
+        parts = _parts(held, columns, number, nodes)
+        own = [value[number] for value in constants]
+        yield _sample(times, parts, place, own, nodes), named
+
+
+def _agree(
+    held: Mapping[str, Placed], t: np.ndarray | None, columns: Columns, where: str
+) -> tuple[int, int, int]:
+    """Systems, times and nodes of all arrays.
+
+    Raises:
+        DataError: They do not agree, or there is nothing.
+    """
+    first = held[columns.state[0]]
+    systems, steps, nodes = (first.count(axis) for axis in ("system", "time", "node"))
+    for name, one in held.items():
+        fits = one.count("system") == systems and one.count("time") == steps
+        rows = one.count("node")
+        if not fits or not (rows == nodes or (name in columns.inputs and rows == 1)):
             raise DataError(
                 f"{where}: {name} has the shape {list(one.array.shape)}, {columns.state[0]} "
-                f"{list(first.array.shape)}; systems and times must agree."
+                f"{list(first.array.shape)}; systems, times and nodes must agree."
             )
-    steps = int(first.count("time") or 0)
-    for number in range(systems):
-        yield _one(number, arrays, columns, placed, t, steps, where)
+    if t is not None and (t.shape[-1] != steps or (t.ndim == 2 and len(t) != systems)):
+        raise DataError(
+            f"{where}: the time {columns.time} has the shape {list(t.shape)}, {columns.state[0]} "
+            f"has {systems} systems of {steps} samples."
+        )
+    if 0 in (systems, steps, nodes):
+        raise DataError(f"{where}: {columns.state[0]} is empty: {list(first.array.shape)}.")
+    return systems, steps, nodes
 
 
 def _time(array: Any, where: str, name: str) -> np.ndarray:
-    t = np.asarray(array[()], np.float64)
-    if t.ndim not in (1, 2):
-        raise DataError(f"{where}: the time {name} is [time] or [system, time], got {t.shape}.")
-    return t
-
-
-def _placed(
-    array: Any, t: np.ndarray | None, axes: Sequence[str] | None, where: str, name: str
-) -> _Placed:
-    shape = array.shape
-    if array.dtype.kind not in "iufb":
-        raise DataError(f"{where}: {name} holds {array.dtype}; numbers are wanted.")
-    if axes is not None:
-        if len(axes) < len(shape) or set(axes) - set(AXES):
-            raise ConfigError(
-                f"--axes names {', '.join(AXES)} in the order of the array; got {axes}."
-            )
-        return _Placed(array, list(axes)[: len(shape)])
-    known: dict[int, list[tuple[str, ...]]] = {
-        1: [("time",)],
-        2: [("time", "column"), ("system", "time")],
-        3: [("system", "time", "column"), ("time", "node", "column")],
-        4: [AXES],
-    }
-    fit = [o for o in known.get(len(shape), []) if _fits(shape, o, t)]
-    if len(fit) != 1:
-        told = "fits several ways" if fit else "does not fit the time"
-        raise ConfigError(
-            f"{where}: {name} with shape {list(shape)} {told}"
-            f"{'' if t is None else f' of shape {list(t.shape)}'}. Say what its axes are, for "
-            "example --axes system,time,node,column."
+    if array.dtype.kind not in "iuf" or len(array.shape) not in (1, 2):
+        raise DataError(
+            f"{where}: the time {name} is numbers [time] or [system, time], got {array.dtype} "
+            f"{list(array.shape)}."
         )
-    return _Placed(array, fit[0])
+    return np.asarray(array[()], np.float64)
 
 
-def _fits(shape: Sequence[int], axes: Sequence[str], t: np.ndarray | None) -> bool:
-    if t is None:
-        return axes in (("time",), ("time", "column"), ("system", "time", "column"), AXES)
-    same = shape[axes.index("time")] == t.shape[-1]
-    if t.ndim == 2:
-        return same and "system" in axes and shape[axes.index("system")] == t.shape[0]
-    return same
-
-
-def _one(
-    number: int,
-    arrays: Arrays,
-    columns: Columns,
-    placed: Mapping[str, _Placed],
-    t: np.ndarray | None,
-    steps: int,
-    where: str,
-) -> Sample:
-    if t is None:
-        assert columns.dt is not None
-        times = columns.dt * np.arange(steps)
-    else:
-        times = t if t.ndim == 1 else t[number]
-    name_of = columns.time or "time"
-    place = _place(where, number)
+def _growing(times: np.ndarray, place: Any, name: str) -> None:
     wrong = np.flatnonzero(~np.isfinite(times))
     if len(wrong):
-        raise DataError(f"{place(int(wrong[0]), 0, name_of)}: the time is {times[wrong[0]]}.")
+        told = "missing" if np.isnan(times[wrong[0]]) else "infinite"
+        raise DataError(f"{place(int(wrong[0]), 0, name)}: the time is {told}.")
     back = np.flatnonzero(np.diff(times) <= 0)
     if len(back):
-        k = int(back[0]) + 1
+        before, now = map(float, times[back[0] : back[0] + 2])
+        how = "occurs twice" if now == before else f"comes after {before!r}"
         raise DataError(
-            f"{place(k, 0, name_of)}: the time {times[k]:g} comes after {times[k - 1]:g}; times "
-            "must grow."
+            f"{place(int(back[0]) + 1, 0, name)}: the time {now!r} {how}; times must grow."
         )
 
+
+def _parts(
+    held: Mapping[str, Placed], columns: Columns, number: int, nodes: int
+) -> dict[str, np.ndarray]:
     def joined(names: Sequence[str]) -> np.ndarray:
-        return np.concatenate([placed[name].of(number) for name in names], axis=2)
+        values = [held[name].of(number) for name in names]
+        values = [np.repeat(v, nodes, 1) if v.shape[1] < nodes else v for v in values]
+        return values[0] if len(values) == 1 else np.concatenate(values, axis=2)
 
-    parts = {"x": joined(columns.components)}
-    nodes = parts["x"].shape[1]
-    for part, names in (("derivative", columns.derivative), ("inputs", columns.inputs)):
-        if names:
-            value = joined(names)
-            parts[part] = np.repeat(value, nodes, 1) if value.shape[1] < nodes else value
-    labels = [str(k) for k in range(nodes)] if nodes > 1 else []
-    attributes = [_parameter(arrays[name], number, where, name) for name in columns.parameters]
-    system_attr = np.concatenate(attributes) if attributes else None
-    return Sample(times, parts, place, system_attr, None, labels)
+    parts = {"x": columns.components, "derivative": columns.derivative, "inputs": columns.inputs}
+    return {part: joined(names) for part, names in parts.items() if names}
 
 
-def _parameter(array: Any, number: int, where: str, name: str) -> np.ndarray:
+def _sample(
+    times: np.ndarray,
+    parts: dict[str, np.ndarray],
+    place: Any,
+    constants: Sequence[np.ndarray],
+    nodes: int,
+) -> Sample:
+    of_system = [value for value in constants if value.ndim == 1]
+    of_nodes = [value for value in constants if value.ndim == 2]
+    return Sample(
+        times,
+        parts,
+        place,
+        np.concatenate(of_system) if of_system else None,
+        np.concatenate(of_nodes, axis=1) if of_nodes else None,
+        [str(k) for k in range(nodes)] if nodes > 1 else [],
+    )
+
+
+def _parameter(array: Any, systems: int, nodes: int, where: str, name: str) -> np.ndarray:
+    """Constants ``[systems, a]``, or ``[systems, nodes, a]`` where there is one for each node.
+
+    Raises:
+        DataError: The shape fits neither, or a number is missing.
+    """
+    if array.dtype.kind not in "iufb":
+        raise DataError(f"{where}: the parameter {name} holds {array.dtype}; numbers are wanted.")
     value = np.asarray(array[()], np.float64)
-    value = value.reshape(1, -1) if value.ndim == 0 else value.reshape(len(value), -1)
-    if number >= len(value) and len(value) != 1:
-        raise DataError(f"{where}: the parameter {name} has {len(value)} systems, {number} wanted.")
-    return value[number if len(value) > 1 else 0]
+    if not np.isfinite(value).all():
+        k = tuple(map(int, np.argwhere(~np.isfinite(value))[0]))
+        raise DataError(f"{where}: the parameter {name}{list(k)} is {value[k]}.")
+    shape = value.shape
+    if shape[:1] != (systems,) or (systems == 1 and nodes > 1 and shape == (1,)):
+        if shape[:1] != (nodes,) and systems > 1 and shape not in ((), (1,)):
+            raise DataError(
+                f"{where}: the parameter {name} has the shape {list(shape)}; wanted are {systems} "
+                f"systems{f' or {nodes} nodes' if nodes > 1 else ''}."
+            )
+        value = np.broadcast_to(value, (systems, *shape))
+    if nodes > 1 and value.shape[1:2] == (nodes,):
+        return value.reshape(systems, nodes, -1)
+    return value.reshape(systems, -1)
 
 
 def _place(where: str, number: int) -> Any:
@@ -178,38 +169,14 @@ def _place(where: str, number: int) -> Any:
     return place
 
 
-def widths(arrays: Arrays, columns: Columns, found: Sample) -> Columns:
+def _widened(columns: Columns, held: Mapping[str, Placed]) -> Columns:
     """The map with one name for each column: an array of three columns gives three names."""
 
-    def spread(names: Sequence[str], total: int) -> list[str]:
-        if len(names) == total:
-            return list(names)
-        each = [_columns_of(arrays[name], len(names), total) for name in names]
-        return [
-            f"{name}[{k}]" if width > 1 else name
-            for name, width in zip(names, each, strict=True)
-            for k in range(width)
-        ]
+    def spread(names: Sequence[str]) -> list[str]:
+        each = [(name, held[name].count("column")) for name in names]
+        return [f"{n}[{k}]" if width > 1 else n for n, width in each for k in range(width)]
 
-    dim = found.parts["x"].shape[2]
-    half = dim // 2 if columns.second else dim
-    inputs = found.parts["inputs"].shape[2] if columns.inputs else 0
-    state = spread(columns.state, half)
-    second = spread(columns.second, dim - half)
-    part = "velocity" if columns.velocity else "momentum"
-    units = dict(columns.units)
-    for name in columns.used():
-        if name in columns.units:
-            units.update({f"{name}[{k}]": columns.units[name] for k in range(dim)})
-    changes: dict[str, Any] = {
-        "state": state,
-        part: second,
-        "derivative": spread(columns.derivative, dim) if columns.derivative else (),
-        "inputs": spread(columns.inputs, inputs),
-        "units": units,
-    }
-    return replace(columns, **changes)
-
-
-def _columns_of(array: Any, arrays: int, total: int) -> int:
-    return int(array.shape[-1]) if total != arrays else 1
+    parts = ("state", "velocity", "momentum", "derivative", "inputs")
+    changes: dict[str, Any] = {part: spread(getattr(columns, part)) for part in parts}
+    told = {wide: u for n, u in columns.units.items() if n in held for wide in spread([n])}
+    return replace(columns, units={**columns.units, **told}, **changes).counted()

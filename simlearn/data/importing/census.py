@@ -11,6 +11,7 @@ import numpy as np
 from simlearn.state import Trajectory
 
 TOGETHER = 64  # columns of a whole system up to which its directions are taken over all rows
+LARGE = 1024  # columns beyond which directions are not looked for
 FLAT = 1e-13  # of the largest value: a column that varies less is constant
 
 
@@ -20,6 +21,7 @@ class Census:
 
     Attributes:
         names: Names of the columns of the state; numbered where the file names none.
+        each: Smallest and largest value of each row, where all systems are of one size.
     """
 
     names: Sequence[str] = ()
@@ -33,6 +35,7 @@ class Census:
     masked: int = 0
     low: np.ndarray | None = None
     high: np.ndarray | None = None
+    each: tuple[np.ndarray, np.ndarray] | None = None
     _first: np.ndarray | None = None
     _sum: np.ndarray | None = None
     _square: np.ndarray | None = None
@@ -69,7 +72,12 @@ class Census:
             self._moments(x)
 
     def _ranges(self, x: np.ndarray) -> None:
-        low, high = x.min((0, 1)), x.max((0, 1))
+        low, high = x.min(0), x.max(0)
+        if self.each is None:
+            self.each = low, high
+        elif self.each[0].shape == low.shape:
+            self.each = np.minimum(self.each[0], low), np.maximum(self.each[1], high)
+        low, high = low.min(0), high.max(0)
         if self.low is None or self.high is None:
             self.low, self.high = low, high
         else:
@@ -81,15 +89,16 @@ class Census:
         flat = x.reshape(len(x), -1) if together else x.reshape(-1, x.shape[2])
         if self._first is None:
             self._first = flat[0].copy()
-            self._sum = np.zeros(flat.shape[1])
-            self._square = np.zeros((flat.shape[1], flat.shape[1]))
-        if flat.shape[1] != len(self._first):
+            size = min(flat.shape[1], LARGE)
+            self._sum, self._square = np.zeros(size), np.zeros((size, size))
+        if flat.shape[1] != len(self._first) or flat.shape[1] > LARGE:
             self._samples = -1  # systems of several sizes have no directions in common
         if self._samples < 0 or self._sum is None or self._square is None:
             return
-        moved = flat - self._first
-        self._sum += moved.sum(0)
-        self._square += moved.T @ moved
+        with np.errstate(over="ignore", invalid="ignore"):  # squares of the largest numbers
+            moved = flat - self._first
+            self._sum += moved.sum(0)
+            self._square += moved.T @ moved
         self._samples += len(flat)
 
     @property
@@ -105,12 +114,18 @@ class Census:
         low, high = min(s[0] for s in self.steps), max(s[1] for s in self.steps)
         return (low + high) / 2 if high - low <= 1e-6 * high else None
 
-    def constant(self) -> list[int]:
-        """Columns that never change, in any trajectory."""
-        if self.low is None or self.high is None:
-            return []
-        size = np.maximum(np.abs(self.low), np.abs(self.high))
-        return [k for k, d in enumerate(self.high - self.low) if d <= FLAT * size[k]]
+    def constant(self, wide: bool = False) -> dict[int, float]:
+        """Columns that never change, in any trajectory, and their value.
+
+        Args:
+            wide: Whether every row is a column of its own.
+        """
+        if self.low is None or self.high is None or self.each is None:
+            return {}
+        low, high = (e[:, 0] for e in self.each) if wide else (self.low, self.high)
+        with np.errstate(over="ignore"):
+            still = high - low <= FLAT * np.maximum(np.abs(low), np.abs(high))
+        return {int(k): float(low[k]) for k in np.flatnonzero(still)}
 
     def directions(self) -> list[tuple[float, str]]:
         """Share of the variance in each principal direction, with the columns that make it up.
@@ -118,6 +133,8 @@ class Census:
         Columns are measured in units of their own spread, so that metres and radians weigh alike.
         """
         if self._samples < 2 or self._sum is None or self._square is None:
+            return []
+        if not np.isfinite(self._square).all():
             return []
         mean = self._sum / self._samples
         covariance = self._square / self._samples - np.outer(mean, mean)

@@ -56,7 +56,8 @@ class Columns:
     def __post_init__(self) -> None:
         for name in SEVERAL:
             object.__setattr__(self, name, listed(getattr(self, name)))
-        object.__setattr__(self, "units", dict(self.units or {}))
+        plain = {n: "" if u in (None, "-", "1") else str(u) for n, u in (self.units or {}).items()}
+        object.__setattr__(self, "units", plain)
         used = list(self.used())
         twice = sorted({name for name in used if used.count(name) > 1})
         if twice:
@@ -88,12 +89,12 @@ class Columns:
             yield from getattr(self, part)
 
     def against(self, available: Sequence[str], where: str) -> Columns:
-        """The map completed by guesses, every name of it there and every count right.
+        """The map completed by guesses, every name of it there.
 
         A part that was not given is guessed from common names; columns left over are the state.
 
         Raises:
-            ConfigError: A name is not there, no state is left, or counts do not fit.
+            ConfigError: A name is not there, or no state or time is left.
         """
         for name in [*self.used(), *self.units]:
             if name not in available:
@@ -101,23 +102,33 @@ class Columns:
         full = self._guessed(available)
         if not full.state:
             raise ConfigError(f"{where}: no column is left for the state; name it with --state.")
+        if self.dt is not None and not self.state:
+            _no_time(full.state, where)
         if full.time is None and full.dt is None:
             raise ConfigError(
                 f"{where} has no time column; name it with --time, or give --dt. "
                 f"It has: {', '.join(available)}."
             )
-        if full.second and len(full.second) != len(full.state):
+        return full
+
+    def counted(self) -> Columns:
+        """The map itself, where every count is right.
+
+        Raises:
+            ConfigError: Velocities, momenta or derivatives are not as many as they have to be.
+        """
+        if self.second and len(self.second) != len(self.state):
             raise ConfigError(
-                f"{len(full.state)} positions ({', '.join(full.state)}) need as many velocities "
-                f"or momenta, got {len(full.second)} ({', '.join(full.second)}). Name them with "
+                f"{len(self.state)} positions ({', '.join(self.state)}) need as many velocities "
+                f"or momenta, got {len(self.second)} ({', '.join(self.second)}). Name them with "
                 "--state and --velocity or --momentum."
             )
-        if full.derivative and len(full.derivative) != len(full.components):
+        if self.derivative and len(self.derivative) != len(self.components):
             raise ConfigError(
-                f"The derivative needs one column for each of {', '.join(full.components)}, got "
-                f"{', '.join(full.derivative)}."
+                f"The derivative needs one column for each of {', '.join(self.components)}, got "
+                f"{', '.join(self.derivative)}."
             )
-        return full
+        return self
 
     def _guessed(self, available: Sequence[str]) -> Columns:
         found: dict[str, object] = {}
@@ -125,6 +136,8 @@ class Columns:
         for part, pattern in GUESSES.items():
             given = getattr(self, part)
             if given or (part == "time" and self.dt is not None):
+                continue
+            if part in ("node", "velocity", "momentum") and self.wide:
                 continue
             if part in ("velocity", "momentum", "derivative", "inputs") and self.state:
                 continue  # whoever names the state, names what belongs to it
@@ -152,6 +165,16 @@ def _half(hits: Sequence[str], free: Sequence[str], found: Mapping[str, object])
         )
     ]
     return len(others) == len(hits) and "velocity" not in found
+
+
+def _no_time(state: Sequence[str], where: str) -> None:
+    """Refuse a time that would pass as a state because dt was given."""
+    times = [name for name in state if re.fullmatch(GUESSES["time"], name, re.IGNORECASE)]
+    if times:
+        raise ConfigError(
+            f"{where}: dt is given, and there is a column {times[0]!r}. Leave dt out, or name the "
+            "state with --state."
+        )
 
 
 def listed(value: str | Iterable[str] | None) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,7 @@ def open_arrays(path: Path) -> Iterator[list[tuple[str, Arrays]]]:
         DataError: The file is no npz or HDF5, holds objects, or leads to other files.
         EnvironmentFault: It would not fit into memory.
     """
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         yield [("", _npz(path))]
         return
     try:
@@ -38,7 +39,10 @@ def open_arrays(path: Path) -> Iterator[list[tuple[str, Arrays]]]:
         if file.attrs.get("format") == FORMAT:
             raise DataError(f"{path} is a dataset of simlearn already: use it as it is.")
         refuse_foreign_storage(file, path)
-        yield _groups(file)
+        try:
+            yield _groups(file)
+        except (OSError, RuntimeError) as error:
+            raise DataError(f"{path} is damaged and cannot be read: {error}.") from error
 
 
 def _npz(path: Path) -> Arrays:
@@ -51,7 +55,7 @@ def _npz(path: Path) -> Arrays:
             return {name: file[name] for name in file.files}
     except zipfile.BadZipFile as error:
         raise DataError(f"{path} is no npz file that can be read: {error}.") from error
-    except (ValueError, OSError, EOFError, KeyError) as error:
+    except (ValueError, OSError, EOFError, KeyError, NotImplementedError, zlib.error) as error:
         hint = " Save plain numbers: objects are never loaded." if "pickle" in str(error) else ""
         raise DataError(f"{path} cannot be read: {error}.{hint}") from error
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,9 @@ from torch import Tensor
 
 from simlearn.component import DataError, EnvironmentFault
 from simlearn.state import Graph, Topology
+
+END = r"(source|src|target|tgt|dst|dest|destination|from|to|head|tail|sender|receiver)"
+HEADER = rf"(node[ _]?)?{END}([ _]?(node|id))?"
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ def read_edges(path: Path, directed: bool = False) -> Edges:
 
     Args:
         path: ``.graphml``, or text separated by commas, semicolons, tabs or blanks; lines that
-            begin with # or % are comments, and a first line without digits is a header.
+            begin with # or % are comments, and a first line such as source,target is a header.
         directed: Whether each line is one directed edge; otherwise it is both directions.
 
     Raises:
@@ -45,25 +50,32 @@ def read_edges(path: Path, directed: bool = False) -> Edges:
     """
     if not path.is_file():
         raise DataError(f"There is no graph {path}.")
-    if path.suffix == ".graphml":
+    if path.suffix.lower() == ".graphml":
         return _graphml(path)  # the file itself says whether its edges have a direction
-    return _edge_list(path) if directed else _doubled(_edge_list(path))
+    edges = _edge_list(path)
+    _once(edges, directed)
+    return edges if directed else _doubled(edges)
+
+
+def _once(edges: Edges, directed: bool) -> None:
+    """Refuse an edge that stands there twice.
+
+    Raises:
+        DataError: One does.
+    """
+    seen: dict[object, str] = {}
+    for pair, place in zip(edges.pairs, edges.places, strict=True):
+        before = seen.setdefault(pair if directed else frozenset(pair), place)
+        if before != place:
+            way = "" if directed else ", or say that edges have a direction with --directed true"
+            raise DataError(
+                f"{place}: the edge {pair[0]} - {pair[1]} stands there twice (first: {before}). "
+                f"Remove one{way}."
+            )
 
 
 def _doubled(edges: Edges) -> Edges:
-    """Each undirected edge in both directions.
-
-    Raises:
-        DataError: An edge stands there twice.
-    """
-    seen: dict[frozenset[str], str] = {}
-    for pair, place in zip(edges.pairs, edges.places, strict=True):
-        before = seen.setdefault(frozenset(pair), place)
-        if before != place:
-            raise DataError(
-                f"{place}: the edge {pair[0]} - {pair[1]} stands there twice (first: {before}). "
-                "Remove one, or say that edges have a direction with --directed."
-            )
+    """Each undirected edge in both directions."""
     loops = [a == b for a, b in edges.pairs]
     back = [(b, a) for (a, b), loop in zip(edges.pairs, loops, strict=True) if not loop]
     kept = [k for k, loop in enumerate(loops) if not loop]
@@ -85,32 +97,39 @@ def _edge_list(path: Path) -> Edges:
     if not rows:
         raise DataError(f"{path} holds no edge.")
     mark = next((m for m in ",;\t" if m in rows[0][1]), None)
-    cells = [
-        (
-            number,
-            [
-                c.strip()
-                for c in (next(csv.reader([line], delimiter=mark)) if mark else line.split())
-            ],
-        )
-        for number, line in rows
-    ]
-    if not any(character.isdigit() for character in rows[0][1]) and len(cells) > 1:
+    cells = [(number, _cells(line, mark)) for number, line in rows]
+    if _is_header(cells[0][1]):
         cells = cells[1:]
+    if not cells:
+        raise DataError(f"{path} holds no edge.")
     width = len(cells[0][1])
     pairs, weights, places = [], [], []
     for number, row in cells:
         place = f"{path}, line {number}"
         if len(row) != width or width < 2:
             raise DataError(f"{place}: an edge is two nodes and its weights, got {row}.")
-        try:
-            weights.append([float(cell) for cell in row[2:]])
-        except ValueError as error:
-            raise DataError(f"{place}: a weight is a number, got {row[2:]}.") from error
+        weights.append(_weights(row[2:], place))
         pairs.append((row[0], row[1]))
         places.append(place)
     values = torch.tensor(weights, dtype=torch.float64) if width > 2 else None
     return Edges(pairs, values, places)
+
+
+def _weights(cells: Sequence[str], place: str) -> list[float]:
+    try:
+        values = [float(cell) for cell in cells]
+    except ValueError as error:
+        raise DataError(f"{place}: a weight is a number, got {', '.join(cells)}.") from error
+    if not all(map(math.isfinite, values)):
+        raise DataError(f"{place}: a weight is a finite number, got {', '.join(cells)}.")
+    return values
+
+
+def _is_header(cells: Sequence[str]) -> bool:
+    """Whether a first line names columns: by its words, or because no weight is a number."""
+    if all(re.fullmatch(HEADER, cell, re.IGNORECASE) for cell in cells[:2]):
+        return True
+    return len(cells) > 2 and not any(re.match(r"[+-]?(\.?\d|nan|inf)", c) for c in cells[2:])
 
 
 def _cells(line: str, mark: str | None) -> list[str]:
@@ -131,13 +150,16 @@ def _graphml(path: Path) -> Edges:
     if not graph.is_directed():
         graph = graph.to_directed()
     edges = list(graph.edges(data=True))
-    weights = None
-    if edges and all("weight" in data for *_, data in edges):
-        weights = torch.tensor([[float(d["weight"])] for *_, d in edges], dtype=torch.float64)
     pairs = [(str(a), str(b)) for a, b, _ in edges]
-    return Edges(
-        pairs, weights, [f"{path}, edge {a} - {b}" for a, b in pairs], list(map(str, graph))
-    )
+    places = [f"{path}, edge {a} - {b}" for a, b in pairs]
+    found = [[data["weight"]] if "weight" in data else [] for *_, data in edges]
+    weights = None
+    if any(found):
+        if not all(found):
+            raise DataError(f"{places[found.index([])]} has no weight; others have one.")
+        told = [_weights(list(map(str, w)), p) for w, p in zip(found, places, strict=True)]
+        weights = torch.tensor(told, dtype=torch.float64)
+    return Edges(pairs, weights, places, list(map(str, graph)))
 
 
 def connect(edges: Edges | None, labels: Sequence[str], complete: bool) -> Topology:

@@ -10,6 +10,7 @@ import psutil
 from simlearn.component import EnvironmentFault
 
 COPIES = 4  # of the numbers, at the worst moment of an import
+TEXT = 8  # numbers that a name of a system or a node takes as much memory as
 SHARE = 0.6  # of the memory that is free
 
 

@@ -69,8 +69,8 @@ def trajectory(sample: Sample, columns: Columns, policy: Policy, topology: Topol
 def _complete(sample: Sample, columns: Columns, policy: Policy) -> np.ndarray:
     """Which rows of which samples are complete ``[steps, rows]``; counts what is not."""
     names: Mapping[str, Sequence[str]] = {
-        "x": [""] if columns.wide else columns.components,
-        "derivative": [""] if columns.wide else columns.derivative,
+        "x": columns.components,
+        "derivative": columns.derivative,
         "inputs": columns.inputs,
     }
     good = np.ones(sample.parts["x"].shape[:2], bool)
@@ -83,8 +83,9 @@ def _complete(sample: Sample, columns: Columns, policy: Policy) -> np.ndarray:
         if policy.missing == "error":
             k, row, column = map(int, np.argwhere(~finite)[0])
             told = "missing" if np.isnan(value[k, row, column]) else "infinite"
+            name = names[part][row if columns.wide and part != "inputs" else column]
             raise DataError(
-                f"{sample.place(k, row, names[part][column])}: the number is {told} (this "
+                f"{sample.place(k, row, name)}: the number is {told} (this "
                 f"trajectory misses {int((~finite).sum())} of its {part}). Mend it, or leave such "
                 "samples out with --missing drop, or keep the rest of them with --missing mask."
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,15 @@ import torch
 
 from simlearn.component import ConfigError
 from simlearn.data.importing import arrays, containers, samples, units
+from simlearn.data.importing.binary import open_parquet
 from simlearn.data.importing.columns import Columns
+from simlearn.data.importing.flat import flat
 from simlearn.data.importing.graphs import Edges, connect
 from simlearn.data.importing.missing import Policy
 from simlearn.data.importing.samples import Sample
+from simlearn.data.importing.settled import Settled
 from simlearn.data.importing.sources import TABLES
-from simlearn.data.importing.tables import Source, flat, open_parquet, tables
+from simlearn.data.importing.tables import Source, tables
 from simlearn.data.importing.texts import Format, open_csv
 from simlearn.state import Topology
 
@@ -32,6 +35,7 @@ class Wish:
     edges: Edges | None
     complete: bool
     axes: Sequence[str] | None
+    settled: Settled = field(default_factory=Settled)
 
 
 def found(path: Path, wish: Wish) -> Iterator[tuple[Sample, Columns]]:
@@ -43,24 +47,28 @@ def found(path: Path, wish: Wish) -> Iterator[tuple[Sample, Columns]]:
     with containers.open_arrays(path) as groups:
         for group, held in groups:
             where = f"{path}{':' + group if group else ''}"
-            columns = wish.columns.against([n for n in held if held[n].ndim], where)
+            named = {n for n in wish.columns.used() if n in held}
+            columns = wish.columns.against([n for n in held if held[n].ndim or n in named], where)
             units.checked(columns, where)
-            if columns.system is not None:
-                yield from _of_table(flat({n: v[()] for n, v in held.items()}, path), wish)
+            if columns.system is None:
+                yield from arrays.samples(where, held, columns, path, wish.axes)
                 continue
-            for one in arrays.samples(group, held, columns, path, wish.axes):
-                yield one, arrays.widths(held, columns, one)
+            source, columns = flat(held, columns, path, where)
+            yield from _rows(source, columns, wish)
 
 
 def _of_table(source: Source, wish: Wish) -> Iterator[tuple[Sample, Columns]]:
-    named = {n: u for n, u in source.units.items() if u}
     raw = dict(zip(source.raw, source.names, strict=True))
     asked = _without_units(wish.columns, raw)
-    columns = asked.against(source.names, str(source.path))
-    columns = replace(columns, units=units.merged(columns.units, named))
+    columns = asked.against(source.names, str(source.path)).counted()
+    columns = replace(columns, units=units.merged(columns.units, source.units))
     units.checked(columns, str(source.path))
+    yield from _rows(source, columns, wish)
+
+
+def _rows(source: Source, columns: Columns, wish: Wish) -> Iterator[tuple[Sample, Columns]]:
     for table in tables(source, columns):
-        for one in samples.samples(table, columns):
+        for one in samples.samples(table, columns, wish.settled):
             yield one, columns
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,8 @@ def import_data(
     if not 0 <= held_out < 1:
         raise ConfigError(f"held_out is a share in [0, 1), got {held_out}.")
     files = sources_in([sources] if isinstance(sources, str | Path) else sources)
+    if Path(out).resolve() in [path.resolve() for path in files]:
+        raise ConfigError(f"{out} is one of the sources; choose another --out.")
     complete = str(graph) == "complete"
     edges = None if graph is None or complete else read_edges(Path(graph), directed)
     policy = Policy(missing)
@@ -106,7 +109,7 @@ def _write(
             result.census.add(one)
             writers[-1 if last else 0].append(one)
         result.census.names = _state_names(result.columns)
-        _judge(result, constant)
+        _judge(files, result, constant)
         told = provenance(files, result)
         result.digests = [writer.finish(told) for writer in writers]
     return result
@@ -126,11 +129,12 @@ def _split(trajectories: Iterator[Trajectory], share: float) -> Iterator[tuple[T
         yield first.slice(0, cut), False
         yield first.slice(cut), True
         return
+    if first is None or second is None:
+        return
     kept = 0
-    for number, one in enumerate([first, second, *trajectories], 1):
-        assert one is not None
-        # the last of two is held out however small the share is
-        last = round(share * number) > kept or (number == 2 and kept == 0)
+    for number, one in enumerate(chain([first, second], trajectories), 1):
+        # the second is held out however small the share is, the first never
+        last = number > 1 and (round(share * number) > kept or number == 2)
         kept += last
         yield one, bool(last)
 
@@ -139,19 +143,19 @@ def _state_names(columns: Columns) -> Sequence[str]:
     return ("x",) if columns.wide else columns.components
 
 
-def _judge(result: Imported, constant: str) -> None:
+def _judge(files: Sequence[Path], result: Imported, constant: str) -> None:
     if result.census.count == 0:
-        raise DataError("The files hold no trajectory.")
-    still = result.census.constant()
+        raise DataError(f"{files[0]} holds no trajectory.")
+    wide = result.columns.wide
+    still = result.census.constant(wide)
     if still and constant == "error":
-        names = [_state_names(result.columns)[k] for k in still]
-        assert result.census.low is not None
-        values = ", ".join(
-            f"{n} = {result.census.low[k]:g}" for n, k in zip(names, still, strict=True)
-        )
+        names = result.columns.state if wide else result.columns.components
+        values = ", ".join(f"{names[k]} = {value:g}" for k, value in still.items())
+        where = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
         raise DataError(
-            f"{values} in every sample: such a column carries no energy, and no model learns what "
-            "happens along it. Leave it out of --state, or keep it with --constant keep."
+            f"{where}: {values} in every sample: such a column carries no energy, and no model "
+            "learns what happens along it. Leave it out of --state, or keep it with --constant "
+            "keep."
         )
 
 

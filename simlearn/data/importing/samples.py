@@ -9,6 +9,7 @@ import numpy as np
 
 from simlearn.component import DataError
 from simlearn.data.importing.columns import Columns
+from simlearn.data.importing.settled import Settled
 from simlearn.data.importing.tables import Table
 
 Place = Callable[[int, int, str], str]
@@ -35,32 +36,44 @@ class Sample:
     nodes: Sequence[str] = ()
 
 
-def samples(table: Table, columns: Columns) -> Iterator[Sample]:
+def samples(table: Table, columns: Columns, settled: Settled) -> Iterator[Sample]:
     """The trajectories of a table, in the order in which they begin."""
-    frame = table.frame
+    labels, node = settled.nodes_of(table, columns.node)
+    settled.parameters_of(table, columns)
+    for index in _systems(table, columns):
+        kept, node_of = np.unique(node[index], return_inverse=True)
+        mine = [labels[k] for k in kept] if labels else []
+        yield _sample(table, index, columns, mine, node_of, settled)
+
+
+def _systems(table: Table, columns: Columns) -> Iterator[np.ndarray]:
+    """Rows of each system, in the order of the table."""
     if columns.system is None:
-        yield _sample(table, np.arange(len(frame)), columns)
+        yield np.arange(len(table.frame))
         return
-    missing = np.flatnonzero(frame[columns.system].isna().to_numpy())
-    if len(missing):
-        raise DataError(f"{table.place(int(missing[0]), columns.system)}: the system is missing.")
-    for index in frame.groupby(columns.system, sort=False).indices.values():
-        yield _sample(table, index, columns)
+    codes, _ = table.frame[columns.system].factorize()
+    order = np.argsort(codes, kind="stable")
+    yield from np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
 
 
-def _sample(table: Table, index: np.ndarray, columns: Columns) -> Sample:
+def _sample(
+    table: Table,
+    index: np.ndarray,
+    columns: Columns,
+    labels: list[str],
+    node: np.ndarray,
+    settled: Settled,
+) -> Sample:
     """One system: its rows of the table, as arrays over time and nodes."""
-    labels, node = _nodes(table, index, columns)
-    t, step = _times(table, index, columns, len(labels) or 1, node)
+    t, step = _times(table, index, columns, labels, node)
     at = np.full((len(t), len(labels) or 1), -1)
-    order = np.arange(len(index))
-    at[step, node] = order
-    _unique(table, index, columns, at[step, node] != order, labels, node)
+    at[step, node] = np.arange(len(index))
+    absent = at < 0
 
     def spread(names: Sequence[str]) -> np.ndarray:
-        values = table.frame[list(names)].to_numpy()[index]
-        out = values[at]
-        out[at < 0] = np.nan
+        values = [table.frame[name].to_numpy()[index][at] for name in names]
+        out = np.stack(values, axis=2) if values else np.zeros((*at.shape, 0))
+        out[absent] = np.nan
         return out
 
     def place(k: int, row: int, column: str) -> str:
@@ -71,127 +84,75 @@ def _sample(table: Table, index: np.ndarray, columns: Columns) -> Sample:
         return table.place(int(index[at[k, row]]), column)
 
     parts = {"x": spread(columns.components)}
-    if columns.wide:
-        parts["x"] = parts["x"].swapaxes(1, 2)
-        labels = list(columns.state)
     for name, used in (("derivative", columns.derivative), ("inputs", columns.inputs)):
         if used:
             parts[name] = spread(used)
-            if columns.wide and name == "derivative":
-                parts[name] = parts[name].swapaxes(1, 2)
-            elif columns.wide:
-                parts[name] = np.repeat(parts[name], len(labels), axis=1)
-    system_attr, node_attr = _parameters(spread(columns.parameters), columns, place)
+    values = _constants(spread(columns.parameters), columns, place)
+    system_attr, node_attr = settled.split(values, columns) if columns.parameters else (None, None)
+    if columns.wide:
+        labels = list(columns.state)
+        for name, value in parts.items():
+            each = name == "inputs"
+            parts[name] = np.repeat(value, len(labels), 1) if each else value.swapaxes(1, 2)
     return Sample(t, parts, place, system_attr, node_attr, labels)
 
 
-def _nodes(table: Table, index: np.ndarray, columns: Columns) -> tuple[list[str], np.ndarray]:
-    """Labels of the nodes, numbers in their order and names as they come, and each row's node."""
-    if columns.node is None:
-        return [], np.zeros(len(index), np.int64)
-    column = table.frame[columns.node].iloc[index]
-    if column.isna().any():
-        first = int(index[np.flatnonzero(column.isna().to_numpy())[0]])
-        raise DataError(f"{table.place(first, columns.node)}: the node is missing.")
-    codes, found = column.factorize()
-    labels = [_label(name) for name in found]
-    if all(_whole(label) for label in labels):
-        order = np.argsort([int(label) for label in labels], kind="stable")
-        back = np.empty_like(order)
-        back[order] = np.arange(len(order))
-        return [labels[k] for k in order], back[codes]
-    return labels, np.asarray(codes)
-
-
-def _label(name: object) -> str:
-    text = str(name)
-    return text[:-2] if text.endswith(".0") and _whole(text[:-2]) else text
-
-
-def _whole(label: str) -> bool:
-    return label.isascii() and label.removeprefix("-").isdigit()
-
-
 def _times(
-    table: Table, index: np.ndarray, columns: Columns, nodes: int, node: np.ndarray
+    table: Table, index: np.ndarray, columns: Columns, labels: Sequence[str], node: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Times of the samples, and the sample of each row of the table.
 
     Raises:
         DataError: A time is missing, does not grow, or occurs twice.
     """
+    order = np.argsort(node, kind="stable")
+    inside = np.diff(node[order]) == 0  # the next row of the same node
     if columns.time is None:
-        count = np.zeros(nodes, np.int64)
-        step = np.empty(len(index), np.int64)
-        for k, n in enumerate(node):
-            step[k] = count[n]
-            count[n] += 1
         assert columns.dt is not None
+        starts = np.flatnonzero(np.concatenate([[True], ~inside]))
+        step = np.empty(len(index), np.int64)
+        lengths = np.diff(np.append(starts, len(index)))
+        step[order] = np.arange(len(index)) - np.repeat(starts, lengths)
         return columns.dt * np.arange(int(step.max()) + 1), step
     t = table.frame[columns.time].to_numpy()[index]
     bad = np.flatnonzero(~np.isfinite(t))
     if len(bad):
         place = table.place(int(index[bad[0]]), columns.time)
-        raise DataError(f"{place}: the time is {t[bad[0]]}.")
-    if nodes > 1:
-        unique, step = np.unique(t, return_inverse=True)
-        back = [_backward(t[node == n]) for n in range(nodes)]
-        first = next(
-            (np.flatnonzero(node == n)[k] for n, k in enumerate(back) if k is not None), None
-        )
-    else:
-        unique, step, first = t, np.arange(len(t)), _backward(t)
-    if first is not None:
-        before = float(t[:first][node[:first] == node[first]][-1])
-        how = "occurs twice" if t[first] == before else f"comes after {before:g}"
+        raise DataError(f"{place}: the time is {_word(t[bad[0]])}.")
+    back = np.flatnonzero((np.diff(t[order]) <= 0) & inside)
+    if len(back):
+        first = int(back[np.argmin(order[back + 1])])
+        before, now = float(t[order[first]]), float(t[order[first + 1]])
+        how = "occurs twice" if now == before else f"comes after {before!r}"
+        who = f" of node {labels[node[order[first]]]}" if labels else ""
         raise DataError(
-            f"{table.place(int(index[first]), columns.time)}: the time {t[first]:g} {how}. Times "
-            "must grow; sort the rows, remove doubles, or name the column that tells trajectories "
-            "apart with --system."
+            f"{table.place(int(index[order[first + 1]]), columns.time)}: the time {now!r}{who} "
+            f"{how}. Times must grow; sort the rows, remove doubles, or name the column that tells "
+            "trajectories apart with --system, that of nodes with --node."
         )
+    if len(labels) < 2:
+        return t, np.arange(len(t))
+    unique, step = np.unique(t, return_inverse=True)
     return unique, step
 
 
-def _backward(t: np.ndarray) -> int | None:
-    """Index of the first time that is not after the one before."""
-    wrong = np.flatnonzero(np.diff(t) <= 0)
-    return int(wrong[0]) + 1 if len(wrong) else None
+def _word(time: float) -> str:
+    return "missing" if np.isnan(time) else "infinite"
 
 
-def _unique(
-    table: Table,
-    index: np.ndarray,
-    columns: Columns,
-    doubled: np.ndarray,
-    labels: Sequence[str],
-    node: np.ndarray,
-) -> None:
-    if doubled.any():
-        k = int(np.flatnonzero(doubled)[0])
-        who = f" of node {labels[node[k]]}" if labels else ""
-        raise DataError(
-            f"{table.place(int(index[k]), columns.time or '')}: a second sample{who} at the same "
-            "time. Remove one of them."
-        )
-
-
-def _parameters(
-    values: np.ndarray, columns: Columns, place: Place
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Constants of the system ``[s]`` and of its nodes ``[rows, a]``.
+def _constants(values: np.ndarray, columns: Columns, place: Place) -> np.ndarray:
+    """Constants of the nodes ``[rows, a]`` from what each sample says.
 
     Raises:
-        DataError: A parameter changes in time, or is missing.
+        DataError: A parameter changes in time, is missing or infinite.
     """
-    if not columns.parameters:
-        return None, None
     for k, name in enumerate(columns.parameters):
         column = values[:, :, k]
-        first = np.where(np.isnan(column), np.inf, np.arange(len(column))[:, None]).min(0)
-        if not np.isfinite(first).all():
-            row = int(np.flatnonzero(~np.isfinite(first))[0])
+        first = np.where(np.isnan(column), len(column), np.arange(len(column))[:, None]).min(0)
+        if (first == len(column)).any():
+            row = int(np.flatnonzero(first == len(column))[0])
             raise DataError(f"{place(0, row, name)}: the parameter {name} is missing.")
-        kept = column[first.astype(int), np.arange(column.shape[1])]
+        kept = column[first, np.arange(column.shape[1])]
         changed = np.argwhere(~np.isnan(column) & (column != kept))
         if len(changed):
             step, row = map(int, changed[0])
@@ -199,9 +160,8 @@ def _parameters(
                 f"{place(step, row, name)}: the parameter {name} changes from {kept[row]:g} to "
                 f"{column[step, row]:g}. What changes in time is an input (--inputs) or a state."
             )
+        if np.isinf(kept).any():
+            row = int(np.flatnonzero(np.isinf(kept))[0])
+            raise DataError(f"{place(int(first[row]), row, name)}: the parameter is infinite.")
         values[0, :, k] = kept
-    start = values[0]
-    same = (start == start[:1]).all(0)
-    if same.all():
-        return start[0], None
-    return (start[0][same] if same.any() else None), start[:, ~same]
+    return values[0]

@@ -23,7 +23,7 @@ def sources_in(given: Sequence[Path | str]) -> list[Path]:
     found: list[Path] = []
     for path in map(Path, given):
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in TABLES + ARRAYS)
+            inside = sorted(p for p in path.iterdir() if _is_data(p))
             if not inside:
                 raise DataError(f"The folder {path} holds no {', '.join(TABLES + ARRAYS)} file.")
             found += inside
@@ -39,7 +39,13 @@ def sources_in(given: Sequence[Path | str]) -> list[Path]:
             )
         if path.stat().st_size == 0:
             raise DataError(f"{path} is empty.")
+        if found.count(path) > 1:
+            raise DataError(f"{path} was given twice.")
     return found
+
+
+def _is_data(path: Path) -> bool:
+    return path.suffix.lower() in TABLES + ARRAYS and not path.name.startswith(".")
 
 
 def sha256(path: Path) -> str:

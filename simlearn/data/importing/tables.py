@@ -1,4 +1,4 @@
-"""Tables in pieces of whole trajectories; Parquet files and flat arrays as tables."""
+"""Tables in pieces of whole trajectories."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simlearn.component import DataError, EnvironmentFault
+from simlearn.component import DataError
 from simlearn.data.importing import memory, units
 from simlearn.data.importing.columns import Columns
 
@@ -35,6 +35,11 @@ class Table:
     lines: np.ndarray
     path: Path
     unit: str = "line"
+
+    def at(self, index: np.ndarray | slice) -> Table:
+        """Some of the rows."""
+        frame = self.frame.iloc[index].reset_index(drop=True)
+        return Table(frame, self.lines[index], self.path, self.unit)
 
     def place(self, index: int, column: str = "") -> str:
         """File, line and column of a row, for messages."""
@@ -65,7 +70,7 @@ class Source:
     unit: str = "line"
 
 
-def named(cells: Sequence[str], path: Path) -> tuple[tuple[str, ...], dict[str, str]]:
+def named(cells: Sequence[str], where: str) -> tuple[tuple[str, ...], dict[str, str]]:
     """Names and units of the columns of a header.
 
     Raises:
@@ -76,51 +81,8 @@ def named(cells: Sequence[str], path: Path) -> tuple[tuple[str, ...], dict[str, 
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice or "" in names:
         what = f"two columns named {twice[0]!r}" if twice else "a column without a name"
-        raise DataError(f"{path}, line 1: {what}. Give every column a name of its own.")
+        raise DataError(f"{where}: {what}. Give every column a name of its own.")
     return names, {name: unit for name, unit in split if unit is not None}
-
-
-def open_parquet(path: Path) -> Source:
-    """Look at the schema of a Parquet file.
-
-    Raises:
-        EnvironmentFault: pyarrow is not installed.
-        DataError: It is no Parquet file, or a column holds no numbers.
-    """
-    try:
-        import pyarrow
-        import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise EnvironmentFault(
-            "Reading Parquet needs pyarrow: pip install simlearn[parquet]"
-        ) from error
-    try:
-        file = parquet.ParquetFile(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path} is no Parquet file that can be read: {error}.") from error
-    raw = list(file.schema_arrow.names)
-    names, found = named(raw, path)
-
-    def read(columns: Columns, rows: int) -> Iterator[tuple[pd.DataFrame, int]]:
-        used = [k for k, name in enumerate(names) if name in set(columns.used())]
-        first = 0
-        for batch in file.iter_batches(rows, columns=[raw[k] for k in used]):
-            frame = batch.to_pandas()
-            frame.columns = [names[k] for k in used]
-            yield _numbers(frame, columns, path), first
-            first += len(frame)
-
-    return Source(path, names, raw, found, 8 * file.metadata.num_rows * len(names), read, "row")
-
-
-def _numbers(frame: pd.DataFrame, columns: Columns, path: Path) -> pd.DataFrame:
-    for name in frame.columns:
-        kind = "str" if name in (columns.node, columns.system) else "float64"
-        try:
-            frame[name] = frame[name].astype(kind)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{path}, column {name}: no numbers ({error}).") from error
-    return frame
 
 
 def tables(source: Source, columns: Columns, budget: int | None = None) -> Iterator[Table]:
@@ -130,75 +92,90 @@ def tables(source: Source, columns: Columns, budget: int | None = None) -> Itera
 
     Raises:
         EnvironmentFault: A single trajectory does not fit into memory; the estimate is told.
-        DataError: A large table comes back to a system that it has left.
+        DataError: A large table comes back to a system that it has left, or there is no row.
     """
     budget = memory.budget() if budget is None else budget
-    row = 8 * max(1, len(list(columns.used())))
-    share = source.bytes * len(list(columns.used())) // max(1, len(source.names))
-    if memory.COPIES * share <= budget:
-        frames = list(source.read(columns, max(1000, PIECE_BYTES // row)))
-        yield from _joined(frames, source)
-        return
-    if columns.system is None:
-        memory.refuse(source.path, memory.COPIES * share, budget, "one trajectory")
-    yield from _streamed(source, columns, budget, row)
+    ids = sum(name is not None for name in (columns.node, columns.system))
+    width = len(list(columns.used())) + (memory.TEXT - 1) * ids
+    share = memory.COPIES * (source.bytes * width // max(1, len(source.names)))
+    rows = max(1000, min(PIECE_BYTES, budget // 8) // (8 * width))
+    pieces = _pieces(source, columns, rows)
+    if share <= budget:
+        pieces = iter([_joined(list(pieces), source)])
+    elif columns.system is None:
+        memory.refuse(source.path, share, budget, "one trajectory")
+    else:
+        pieces = _streamed(pieces, source, columns.system, budget, 8 * width, share)
+    empty = True
+    for table in pieces:
+        if len(table.frame):
+            empty = False
+            yield table
+    if empty:
+        raise DataError(f"{source.path} has a header and no row.")
 
 
-def _joined(frames: Sequence[tuple[pd.DataFrame, int]], source: Source) -> Iterator[Table]:
+def _pieces(source: Source, columns: Columns, rows: int) -> Iterator[Table]:
+    """Frames as they come, without blank lines.
+
+    Raises:
+        DataError: A row names no system.
+    """
+    key = columns.time or columns.system
+    for frame, first in source.read(columns, rows):
+        table = Table(frame, first + np.arange(len(frame)), source.path, source.unit)
+        if key is not None and frame[key].isna().any():
+            table = table.at(np.flatnonzero(~frame.isna().all(axis=1).to_numpy(bool)))
+        if columns.system is not None:
+            missing = np.flatnonzero(table.frame[columns.system].isna().to_numpy(bool))
+            if len(missing):
+                place = table.place(int(missing[0]), columns.system)
+                raise DataError(f"{place}: the system is missing.")
+        yield table
+
+
+def _joined(pieces: Sequence[Table], source: Source) -> Table:
     import pandas as pd
 
-    if not frames:
-        return
-    lines = np.concatenate([first + np.arange(len(frame)) for frame, first in frames])
-    whole = pd.concat([frame for frame, _ in frames], ignore_index=True)
-    blank = whole.isna().all(axis=1).to_numpy()
-    whole, lines = whole[~blank].reset_index(drop=True), lines[~blank]
-    if len(whole):
-        yield Table(whole, lines, source.path, source.unit)
+    if len(pieces) == 1:
+        table = pieces[0]
+    else:
+        frames = [p.frame for p in pieces] or [pd.DataFrame()]
+        lines = [p.lines for p in pieces] or [np.zeros(0, np.int64)]
+        whole = pd.concat(frames, ignore_index=True)
+        table = Table(whole, np.concatenate(lines), source.path, source.unit)
+    if source.unit == "line" and len(table.frame) and table.frame.iloc[-1].isna().all():
+        full = np.flatnonzero(~table.frame.isna().all(axis=1).to_numpy(bool))
+        table = table.at(slice(0, int(full[-1]) + 1 if len(full) else 0))  # blank lines at the end
+    return table
 
 
-def _streamed(source: Source, columns: Columns, budget: int, row: int) -> Iterator[Table]:
-    pending: list[tuple[pd.DataFrame, int]] = []
+def _streamed(
+    pieces: Iterator[Table], source: Source, system: str, budget: int, row: int, share: int
+) -> Iterator[Table]:
+    pending: list[Table] = []
     held, current, done = 0, None, set[Any]()
-    for frame, first in source.read(columns, max(1000, min(PIECE_BYTES, budget // 8) // row)):
-        ids = frame[columns.system].to_numpy(dtype=object)
-        cuts = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist(), len(frame)]
-        for start, stop in pairwise(cuts):
+    for piece in pieces:
+        ids = piece.frame[system].to_numpy(dtype=object)
+        cuts = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist(), len(ids)]
+        for start, stop in pairwise(cuts if len(ids) else []):
             if ids[start] != current:
-                yield from _joined(pending, source)
+                if pending:
+                    yield _joined(pending, source)
                 pending, held = [], 0
                 done.add(current)
                 current = ids[start]
                 if current in done:
                     raise DataError(
-                        f"{source.path}, {source.unit} {first + start}: the table comes back to "
-                        f"system {current!r}. It is too large for memory "
-                        f"({memory.told(memory.COPIES * source.bytes)}), so its trajectories must "
-                        "stand one after another: sort it by the system column."
+                        f"{piece.place(start, system)}: the table comes back to system "
+                        f"{current!r}. It is too large for memory ({memory.told(share)}), so its "
+                        "trajectories must stand one after another: sort it by the system column."
                     )
-            pending.append((frame.iloc[start:stop], first + start))
+            pending.append(piece.at(slice(start, stop)))
             held += (stop - start) * row
             if memory.COPIES * held > budget:
                 memory.refuse(
                     source.path, memory.COPIES * held, budget, f"system {current!r} alone"
                 )
-    yield from _joined(pending, source)
-
-
-def flat(arrays: dict[str, np.ndarray], path: Path) -> Source:
-    """A table from arrays of one length, such as an npz file with a system column."""
-    import pandas as pd
-
-    columns: dict[str, np.ndarray] = {}
-    for name, value in arrays.items():
-        wide = value.reshape(len(value), -1)
-        if wide.shape[1] == 1:
-            columns[name] = wide[:, 0]
-        else:
-            columns.update({f"{name}[{k}]": wide[:, k] for k in range(wide.shape[1])})
-    frame = pd.DataFrame(columns)
-
-    def read(chosen: Columns, rows: int) -> Iterator[tuple[pd.DataFrame, int]]:
-        yield _numbers(frame[[n for n in frame if n in set(chosen.used())]].copy(), chosen, path), 0
-
-    return Source(path, list(columns), list(columns), {}, frame.memory_usage().sum(), read, "row")
+    if pending:
+        yield _joined(pending, source)

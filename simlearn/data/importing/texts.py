@@ -1,17 +1,17 @@
-"""Text tables: delimiter, encoding, header, and the first cell that is no number."""
+"""Text tables: delimiter, encoding and header."""
 
 from __future__ import annotations
 
 import codecs
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from simlearn.component import DataError
+from simlearn.component import ConfigError, DataError
+from simlearn.data.importing.cells import rows_of, undecodable
 from simlearn.data.importing.columns import Columns
 from simlearn.data.importing.tables import Source, named
 
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 
 BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-
-
-DELIMITERS = ",;\t|"
+HEAD_BYTES = 1 << 20
+BLANKS = r"\s+"
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,9 @@ class Format:
         decimal: The decimal mark.
         encoding: Of the text.
         names: Names of the columns of a file without a header.
+
+    Raises:
+        ConfigError: A mark is no single character, both are the same, or there is no such encoding.
     """
 
     delimiter: str | None = None
@@ -45,70 +49,108 @@ class Format:
     encoding: str | None = None
     names: Sequence[str] = ()
 
+    def __post_init__(self) -> None:
+        if self.delimiter is not None and len(self.delimiter) != 1 and self.delimiter != BLANKS:
+            raise ConfigError(
+                f"The delimiter is one character, tab or space; got {self.delimiter!r}."
+            )
+        if len(self.decimal) != 1 or self.decimal == self.delimiter:
+            raise ConfigError(
+                f"The decimal mark is one character other than the delimiter; got {self.decimal!r}."
+            )
+        try:
+            codecs.lookup(self.encoding or "utf-8")
+        except LookupError as error:
+            raise ConfigError(f"There is no encoding {self.encoding!r}.") from error
+
 
 def open_csv(path: Path, written: Format) -> Source:
     """Look at the header of a csv file.
 
     Raises:
+        ConfigError: The delimiter that was given is not that of the header.
         DataError: It is empty, has no header, or two columns of one name.
     """
-    text = _head(path, written)
-    lines = text.splitlines()
-    comments = next((k for k, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    if comments == len(lines):
-        raise DataError(f"{path} is empty: it has no header and no row.")
-    written = replace(
-        written,
-        encoding=_encoding(path, written),
-        delimiter=written.delimiter or _delimiter(lines[comments]),
+    encoding = _encoding(path, written)
+    lines = re.split(r"\r\n|\r|\n", _head(path, encoding))
+    first = next(
+        (k for k, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines)
     )
-    mark = str(written.delimiter)
-    cells = next(csv.reader([lines[comments]], delimiter=mark if len(mark) == 1 else "\0"))
-    names, found = _header(cells, path, written)
-    skip = comments + (0 if written.names else 1)
+    if first == len(lines):
+        raise DataError(f"{path} is empty: it has no header and no row.")
+    line, where = lines[first], f"{path}, line {first + 1}"
+    mark = written.delimiter or _delimiter(line, written.decimal)
+    written = replace(written, encoding=encoding, delimiter=mark)
+    cells = _cells(line, mark)
+    names, found = _header(cells, where, written)
+    if len(names) == 1:
+        _alone(line, where, mark)
+    skip = first + (0 if written.names else 1)
     rest = lines[skip : skip + 200]
     row = sum(map(len, rest)) / max(1, len(rest)) + 1
-    wide = 2 if written.encoding == "utf-16" else 1
+    wide = 2 if encoding.startswith("utf-16") else 1
     count = path.stat().st_size / wide / max(1.0, row)
 
     def read(columns: Columns, rows: int) -> Iterator[tuple[pd.DataFrame, int]]:
-        yield from _read_csv(path, written, names, skip, columns, rows)
+        yield from rows_of(path, written, names, skip, columns, rows)
 
-    return Source(path, names, cells, found, int(8 * count * len(names)), read)
+    raw = names if written.names else cells
+    return Source(path, names, raw, found, int(8 * count * len(names)), read)
 
 
 def _encoding(path: Path, written: Format) -> str:
     with path.open("rb") as handle:
         start = handle.read(4)
     marked = next((name for bom, name in BOMS if start.startswith(bom)), None)
-    if marked is None and start[1:4:2] == b"\0\0":
-        marked = "utf-16-le"
-    return written.encoding or marked or "utf-8"
+    if marked is None and written.encoding is None and len(start) == 4:
+        zeros = {start[1::2]: "utf-16-le", start[::2]: "utf-16-be"}
+        marked = zeros.get(b"\0\0")
+    return marked or written.encoding or "utf-8"
 
 
-def _head(path: Path, written: Format) -> str:
-    encoding = _encoding(path, written)
+def _head(path: Path, encoding: str) -> str:
+    """The beginning of a text, decoded.
+
+    Raises:
+        ConfigError: The encoding is none of a text.
+        DataError: It is no text of that encoding.
+    """
+    decoder = codecs.getincrementaldecoder(encoding)()
+    with path.open("rb") as handle:
+        start = handle.read(HEAD_BYTES)
     try:
-        decoder = codecs.getincrementaldecoder(encoding)()
-        with path.open("rb") as handle:
-            return decoder.decode(handle.read(1 << 16))
-    except LookupError as error:
-        raise DataError(f"{path}: there is no encoding {encoding!r}.") from error
+        text = decoder.decode(start)
     except UnicodeDecodeError as error:
-        raise _undecodable(path, encoding, error) from error
+        raise DataError(undecodable(path, encoding)) from error
+    except ValueError as error:
+        raise ConfigError(f"{encoding!r} is no encoding of a text.") from error
+    if not isinstance(text, str):
+        raise ConfigError(f"{encoding!r} is no encoding of a text.")
+    return text
 
 
-def _undecodable(path: Path, encoding: str, error: UnicodeDecodeError) -> DataError:
-    return DataError(
-        f"{path} is no {encoding} text: byte {error.start} is {error.object[error.start]:#04x}. "
-        "Give its encoding, for example --encoding latin-1 or --encoding utf-16."
-    )
-
-
-def _delimiter(header: str) -> str:
-    counts = {mark: header.count(mark) for mark in DELIMITERS}
+def _delimiter(header: str, decimal: str) -> str:
+    plain = re.sub(r'"[^"]*"', "", header)
+    counts = {mark: plain.count(mark) for mark in DELIMITERS if mark != decimal}
     best = max(counts, key=lambda mark: counts[mark])
-    return best if counts[best] or len(header.split()) < 2 else r"\s+"
+    return best if counts[best] or len(_cells(plain, BLANKS)) < 2 else BLANKS
+
+
+def _cells(line: str, mark: str) -> list[str]:
+    """Cells of a header; in one with blanks between, a unit in brackets belongs to its name."""
+    if mark == BLANKS:
+        return re.split(r"\s+(?!\[)", line.strip())
+    cells = next(csv.reader([line], delimiter=mark, skipinitialspace=True))
+    return cells[:-1] if len(cells) > 1 and not cells[-1].strip() else cells
+
+
+def _alone(line: str, where: str, mark: str) -> None:
+    other = next((m for m in DELIMITERS if m in line and m != mark), None)
+    if other is not None:
+        raise ConfigError(
+            f"{where}: with {mark!r} as the delimiter the header is one column {line!r}. Is the "
+            f"delimiter a {DELIMITERS[other]}?"
+        )
 
 
 def _is_number(cell: str) -> bool:
@@ -119,87 +161,24 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _read_csv(
-    path: Path, written: Format, names: Sequence[str], skip: int, columns: Columns, rows: int
-) -> Iterator[tuple[pd.DataFrame, int]]:
-    import pandas as pd
-
-    ids = {columns.node, columns.system}
-    used = [name for name in names if name in set(columns.used())]
-    options: dict[str, Any] = {
-        "names": list(names),
-        "header": None,
-        "skiprows": skip,
-        "usecols": used,
-        "sep": written.delimiter,
-        "decimal": written.decimal,
-        "encoding": written.encoding,
-        "skip_blank_lines": False,
-        "chunksize": rows,
-        "index_col": False,
-        "low_memory": False,
-        "keep_default_na": True,
-    }
-    numbers = dict.fromkeys(used, "float64") | {n: "str" for n in ids if n is not None}
-    try:
-        with pd.read_csv(path, dtype=numbers, **options) as reader:
-            first = skip + 1
-            for frame in reader:
-                yield frame[used], first
-                first += len(frame)
-    except UnicodeDecodeError as error:
-        raise _undecodable(path, str(written.encoding), error) from error
-    except pd.errors.EmptyDataError:
-        return
-    except pd.errors.ParserError as error:
-        told = str(error).removeprefix("Error tokenizing data. C error: ").strip()
-        raise DataError(f"{path}: {told}. Every line needs {len(names)} cells.") from error
-    except ValueError as error:
-        raise _bad_cell(path, options, numbers, skip, error) from error
-
-
-def _bad_cell(
-    path: Path, options: dict[str, Any], types: dict[str, str], skip: int, error: Exception
-) -> DataError:
-    """Find the first cell that is no number, by reading everything as text."""
-    import pandas as pd
-
-    first = skip + 1
-    with pd.read_csv(path, dtype="str", **{**options, "decimal": "."}) as reader:
-        for frame in reader:
-            for name in (n for n, kind in types.items() if kind == "float64"):
-                text = frame[name].str.replace(options["decimal"], ".", regex=False)
-                bad = pd.to_numeric(text, errors="coerce").isna() & frame[name].notna()
-                if bad.any():
-                    k = int(np.flatnonzero(bad.to_numpy())[0])
-                    cell = str(frame[name].iloc[k])
-                    hint = " Is the decimal mark a comma? --decimal ," if "," in cell else ""
-                    return DataError(
-                        f"{path}, line {first + k}, column {name}: {cell!r} is no number.{hint}"
-                    )
-            first += len(frame)
-    return DataError(f"{path} cannot be read: {error}.")
-
-
 def _header(
-    cells: Sequence[str], path: Path, written: Format
+    cells: Sequence[str], where: str, written: Format
 ) -> tuple[Sequence[str], dict[str, str]]:
     """Names and units of the columns, given or read.
 
     Raises:
-        DataError: There is no header, or as many names are given as there are no cells.
+        ConfigError: As many names are given as there are no cells.
+        DataError: There is no header.
     """
-    if written.delimiter == r"\s+":
-        cells = cells[0].split()
     if written.names:
         if len(written.names) != len(cells):
-            raise DataError(
-                f"{path}, line 1 has {len(cells)} cells, --names gives {len(written.names)}."
+            raise ConfigError(
+                f"{where} has {len(cells)} cells, --names gives {len(written.names)}."
             )
-        return written.names, {}
+        return named(written.names, "--names")
     if all(_is_number(cell) for cell in cells):
         raise DataError(
-            f"{path}, line 1 holds numbers ({', '.join(cells[:4])}): the header is missing. Add "
+            f"{where} holds numbers ({', '.join(cells[:4])}): the header is missing. Add "
             "one, or name the columns with --names t,q,v."
         )
-    return named(cells, path)
+    return named(cells, where)

@@ -10,7 +10,8 @@ from typing import Any
 from simlearn.component import DataError
 from simlearn.data.importing.columns import Columns
 
-HEADER = re.compile(r"^\s*(.+?)\s*(?:\[([^\]]*)\]|\(([^)]*)\))\s*$")
+HEADER = re.compile(r"^\s*(.+?)(\s*)(?:\[([^\]]*)\]|\(([^)]*)\))\s*$")
+NONE = ("", "-", "1")
 
 
 @lru_cache
@@ -21,12 +22,19 @@ def _registry() -> Any:
 
 
 def split_header(cell: str) -> tuple[str, str | None]:
-    """Name and unit of a header such as ``q [m]`` or ``v (m/s)``; None where there is no unit."""
+    """Name and unit of a header such as ``q [m]`` or ``v (m/s)``; None where there is no unit.
+
+    A number right behind the name is an index, as in ``x[0]``; what stands in round brackets and
+    is no unit belongs to the name.
+    """
     found = HEADER.match(cell)
     if not found:
         return cell.strip(), None
-    unit = (found[2] if found[2] is not None else found[3]).strip()
-    return found[1], unit if unit in ("", "-", "1") or known(unit) else None
+    square = found[3] is not None
+    unit = (found[3] if square else found[4]).strip()
+    if (not found[2] and unit.isdigit()) or (not square and unit not in NONE and not known(unit)):
+        return cell.strip(), None
+    return found[1], "" if unit in NONE else unit
 
 
 def _unit(text: str) -> Any:
@@ -49,11 +57,12 @@ def checked(columns: Columns, where: str) -> None:
     Raises:
         DataError: A unit is unknown, or does not fit the others.
     """
+    used = set(columns.used())
     for name, unit in columns.units.items():
-        if unit and not known(unit):
+        if name in used and unit not in NONE and not known(unit):
             raise DataError(
                 f"{where}: the unit {unit!r} of column {name!r} is unknown. Write it as in m, s, "
-                "kg, m/s**2, rad, au or day; leave it out for plain numbers."
+                f"kg, m/s**2, rad, au or day, for example --units {name}=m."
             )
     slopes = list(zip(columns.velocity, columns.state, strict=False))
     slopes += list(zip(columns.derivative, columns.components, strict=False))
@@ -62,9 +71,9 @@ def checked(columns: Columns, where: str) -> None:
 
 
 def _rate(rate: str, base: str, columns: Columns, where: str) -> None:
-    named = (columns.units.get(n, "") for n in (rate, base, columns.time or ""))
+    named = [columns.units.get(n, "") for n in (rate, base, columns.time or "")]
     given, of, time = named
-    if not (given and of and time):
+    if any(unit in NONE for unit in named):
         return
     wanted = _unit(of) / _unit(time)
     have = _unit(given)

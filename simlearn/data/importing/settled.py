@@ -1,0 +1,95 @@
+"""What the first trajectories of an import settle for all that come after them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from simlearn.component import DataError
+from simlearn.data.importing.columns import Columns
+from simlearn.data.importing.tables import Table
+
+
+@dataclass
+class Settled:
+    """Which row a named node has, and which parameters belong to nodes.
+
+    Trajectories of one batch must agree on both, in whatever order their rows stand in the files.
+
+    Attributes:
+        ranks: Named nodes in the order in which they came.
+        own: Parameters that differ from node to node.
+        shared: Parameters that were the same for all nodes of a system so far.
+    """
+
+    ranks: dict[str, int] = field(default_factory=dict)
+    own: set[str] = field(default_factory=set)
+    shared: set[str] = field(default_factory=set)
+
+    def nodes_of(self, table: Table, node: str | None) -> tuple[list[str], np.ndarray]:
+        """Labels of the nodes, numbers in their order and names as they came, and each row's node.
+
+        Raises:
+            DataError: A node is missing.
+        """
+        if node is None:
+            return [], np.zeros(len(table.frame), np.int64)
+        codes, found = table.frame[node].factorize()
+        missing = np.flatnonzero(codes < 0)
+        if len(missing):
+            raise DataError(f"{table.place(int(missing[0]), node)}: the node is missing.")
+        labels = [_label(str(name)) for name in found]
+        if all(_whole(label) for label in labels):
+            rank = [int(label) for label in labels]
+        else:
+            rank = [self.ranks.setdefault(label, len(self.ranks)) for label in labels]
+        order = np.argsort(rank, kind="stable")
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return [labels[k] for k in order], back[codes]
+
+    def parameters_of(self, table: Table, columns: Columns) -> None:
+        """Note which parameters differ between the nodes of a system.
+
+        Raises:
+            DataError: One does that did not in the trajectories before.
+        """
+        if columns.node is None:
+            return
+        frame = table.frame
+        for name in columns.parameters:
+            values = frame[name].dropna()
+            key = (
+                np.zeros(len(values))
+                if columns.system is None
+                else frame[columns.system][values.index]
+            )
+            first = values.groupby(key).transform("first")
+            other = np.flatnonzero((values != first).to_numpy(bool))
+            if len(other) and name in self.shared:
+                place = table.place(int(values.index[other[0]]), name)
+                raise DataError(
+                    f"{place}: the parameter {name} differs from node to node, but not in the "
+                    "trajectories before. Put a trajectory (or file) in which it differs first."
+                )
+            (self.own if len(other) else self.shared).add(name)
+        self.shared -= self.own
+
+    def split(
+        self, values: np.ndarray, columns: Columns
+    ) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Constants of the nodes ``[rows, a]`` as those of the system and those of its nodes."""
+        own = np.array([name in self.own for name in columns.parameters], bool)
+        return (
+            None if own.all() else values[0][~own],
+            values[:, own] if own.any() else None,
+        )
+
+
+def _label(text: str) -> str:
+    return text[:-2] if text.endswith(".0") and _whole(text[:-2]) else text
+
+
+def _whole(label: str) -> bool:
+    return label.isascii() and label.removeprefix("-").isdigit()

@@ -1,0 +1,126 @@
+"""One call of Lightning, several steps of the optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from simlearn.component import ConfigError
+from simlearn.randomness import generator
+from simlearn.state import Trajectory
+from simlearn.training.validation import MONITORED
+
+if TYPE_CHECKING:
+    from simlearn.training.module import SimulatorModule
+
+
+def update(module: SimulatorModule, windows: Sequence[Trajectory]) -> None:
+    """One optimizer step for each window.
+
+    The last goes through Lightning, which counts it; the others call torch alone. Processes meet in
+    `manual_backward`; where there is one process only, its overhead is saved.
+    """
+    wrapped: Any = module.optimizers()
+    optimizer = wrapped.optimizer
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    alone = module.trainer.world_size == 1
+    for number, window in enumerate(windows):
+
+        def closure(window: Trajectory = window) -> Tensor:
+            optimizer.zero_grad()
+            loss = module.ledger.count(_stabilized_loss(module, window))
+            if alone:
+                loss.backward()
+            else:
+                module.manual_backward(loss)
+            if module.clip is not None:
+                torch.nn.utils.clip_grad_norm_(weights, module.clip)
+            return loss
+
+        (wrapped if number == len(windows) - 1 else optimizer).step(closure)
+        module.ledger.updated(optimizer)
+
+
+def _stabilized_loss(module: SimulatorModule, window: Trajectory) -> Tensor:
+    """The objective on the perturbed window, and the penalties."""
+    place = (module.current_epoch, module.ledger.updates, module.global_rank)
+    for number, stabilizer in enumerate(module.stabilizers):
+        rng = generator(module.seed, *place, number)
+        window = stabilizer.perturb(window, module.simulator, rng)
+    loss = module.objective.loss(module.simulator, window)
+    for stabilizer in module.stabilizers:
+        penalty = stabilizer.penalty(module.simulator, window)
+        loss = loss if penalty is None else loss + penalty
+    return loss
+
+
+def refuse_trainer(module: SimulatorModule) -> None:
+    """Settings of the Trainer that simlearn takes itself.
+
+    Raises:
+        ConfigError: One of them is set.
+    """
+    trainer = module.trainer
+    if trainer.precision != "32-true":
+        raise ConfigError(
+            f"trainer.precision is {trainer.precision!r}; simlearn sets the precision itself. "
+            "Leave it out and give model.dtype float32 or float64."
+        )
+    if trainer.gradient_clip_val:
+        raise ConfigError(
+            "trainer.gradient_clip_val is not used by simlearn. Leave it out and give "
+            f"model.clip {trainer.gradient_clip_val}."
+        )
+
+
+def refuse_impatience(module: SimulatorModule) -> None:
+    """Patience without anything to look at.
+
+    Raises:
+        ConfigError: It was asked for.
+    """
+    if module.patience is not None and not module.trainer.datamodule.validation:
+        raise ConfigError("model.patience needs held-out data: set data.held_out above zero.")
+
+
+def refuse_nothing_to_learn(module: SimulatorModule) -> None:
+    """Epochs without a parameter.
+
+    Raises:
+        ConfigError: They were asked for.
+    """
+    if module.ledger.optimizer == "none" and module.trainer.max_epochs != 0:
+        kind = type(module.simulator.dynamics).__name__
+        raise ConfigError(f"{kind} has nothing to learn; set trainer.max_epochs to 0.")
+
+
+def step_schedule(module: SimulatorModule) -> None:
+    """Step the learning-rate schedule; a plateau is looked for in the held-out rollouts."""
+    schedule: Any = module.lr_schedulers()
+    if isinstance(schedule, ReduceLROnPlateau):
+        told = module.trainer.callback_metrics
+        schedule.step(float(told.get(MONITORED, module.ledger.mean_loss())))
+    elif schedule is not None:
+        schedule.step()
+
+
+def optimizer_of(module: SimulatorModule) -> Any:
+    """Optimizer and schedule as Lightning takes them; None where nothing can be learned."""
+    parameters = [p for p in module.simulator.parameters() if p.requires_grad]
+    if not parameters:
+        return None
+    optimizer = (module.optimizer or _adam)(parameters)
+    module.ledger.optimizer = type(optimizer).__name__
+    if module.scheduler is None:
+        return optimizer
+    schedule = {"scheduler": module.scheduler(optimizer), "monitor": "loss", "strict": False}
+    return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+
+def _adam(parameters: Iterable[nn.Parameter]) -> Optimizer:
+    return torch.optim.Adam(parameters, fused=True)

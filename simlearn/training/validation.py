@@ -1,0 +1,70 @@
+"""How good are rollouts of held-out data, in the units of the data?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from simlearn.simulator import Simulator
+from simlearn.state import Trajectory
+from simlearn.training.objective import row_time, same_interval
+
+if TYPE_CHECKING:
+    from simlearn.training.module import SimulatorModule
+
+MONITORED = "rollout_error"
+
+
+def through(simulator: Simulator, window: Trajectory) -> Trajectory:
+    """A rollout from the start of a window to its end."""
+    return simulator.rollout(
+        window.x[0],
+        window.steps - 1,
+        window.topology,
+        t0=row_time(window, 0),
+        inputs=None if window.inputs is None else window.inputs[:-1],
+    )
+
+
+def rollout_errors(
+    simulator: Simulator, window: Trajectory, provenance: Mapping[str, Any]
+) -> dict[str, Tensor]:
+    """Root mean square error of a rollout through a window, in the unit of the data.
+
+    "rollout_error" is that of the positions, with "velocity_error" or "momentum_error" beside it
+    where the data say what their second half is; of the whole state otherwise. A rollout that does
+    not reach the end of the window has an infinite error. Empty where the data are sampled at other
+    times than the simulator steps.
+    """
+    if not same_interval(simulator, window):
+        return {}
+    rolled = through(simulator, window)
+    if rolled.status != "ok":
+        return {MONITORED: torch.tensor(torch.inf, device=window.x.device)}
+    error = (rolled.x - window.x)[1:]
+    units = provenance.get("units", {})
+    second = next((part for part in ("velocity", "momentum") if part in units), None)
+    if second is None or window.dim % 2:
+        return {MONITORED: _size(error)}
+    half = window.dim // 2
+    return {MONITORED: _size(error[..., :half]), f"{second}_error": _size(error[..., half:])}
+
+
+def _size(error: Tensor) -> Tensor:
+    return error.square().mean().sqrt()
+
+
+def validate(module: SimulatorModule, window: Trajectory) -> None:
+    """Log the objective on the head of a held-out window, and a rollout through all of it."""
+    trainer = module.trainer
+    name = "test_loss" if trainer.testing else "validation_loss"
+    data = trainer.datamodule
+    with torch.no_grad():
+        head = window.slice(0, module.objective.length(data.training))
+        found = {name: module.objective.loss(module.simulator, head)}
+        found |= rollout_errors(module.simulator, window, data.provenance)
+    systems = window.topology.num_systems
+    module.log_dict(found, batch_size=systems, sync_dist=trainer.world_size > 1)

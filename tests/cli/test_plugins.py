@@ -1,0 +1,131 @@
+"""`simlearn plugins NAME`: what a component takes, and how a config names it."""
+
+import json
+import typing
+from collections.abc import Mapping, Sequence
+
+import pytest
+import yaml
+
+from simlearn import catalog, cli
+from simlearn.cli.check import read_gate
+from simlearn.cli.pages import PLACES, page, readable
+from simlearn.component import build, describe
+from simlearn.integrators import Integrator
+
+KNOWN = catalog.load()
+
+
+@pytest.mark.parametrize(
+    ("annotation", "told"),
+    [
+        (float, "float"),
+        (None, "None"),
+        (float | None, "float | None"),
+        (typing.Optional[list[int]], "list[int] | None"),  # noqa: UP045
+        (typing.Union[int, str], "int | str"),  # noqa: UP007
+        (typing.Literal["end", "max"], "'end' | 'max'"),
+        (Sequence[str], "Sequence[str]"),
+        (Mapping[str, float] | None, "Mapping[str, float] | None"),
+        (tuple[int, ...], "tuple[int, ...]"),
+        (Integrator, "Integrator"),
+        ("simlearn.integrators.Integrator | None", "Integrator | None"),
+    ],
+    ids=str,
+)
+def test_types_are_readable(annotation, told):
+    assert readable(annotation) == told
+
+
+def test_a_component_shows_everything_a_config_needs(capsys):
+    assert cli.run(["plugins", "NoiseInjection"]) == 0
+    text = capsys.readouterr().out
+    version = next(p for p in KNOWN.plugins if p.name == "stabilizers").version
+    assert f"[Stabilizer, plugin stabilizers (simlearn {version})]" in text
+    assert "  target: 'clean' | 'shifted' = 'clean'" in text
+    assert "    - class_path: NoiseInjection\n" in text
+    assert "Good values: 0.001" in text
+
+
+def test_a_component_by_its_full_path_is_the_same(capsys):
+    assert cli.run(["plugins", "simlearn_stabilizers.noise.NoiseInjection"]) == 0
+    full = capsys.readouterr().out
+    assert cli.run(["plugins", "NoiseInjection"]) == 0
+    assert capsys.readouterr().out == full
+
+
+def test_required_arguments_are_marked_and_exemplified(capsys):
+    assert cli.run(["plugins", "Flattened", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    rows = {row["name"]: row for row in told["arguments"]}
+    assert rows["rows"] == {"name": "rows", "type": "int", "required": True, "default": None}
+    assert rows["field"]["type"] == "VectorField"
+    named = yaml.safe_load(told["yaml"])["model"]["simulator"]["dynamics"]
+    assert named["init_args"]["rows"] == 3
+    assert (told["kind"], told["plugin"]) == ("Dynamics", "simlearn")
+
+
+def test_a_plugin_shows_its_words_and_all_its_components(capsys):
+    assert cli.run(["plugins", "stabilizers", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["status"] == "ok"
+    assert told["doc"].startswith("Stabilizers: what keeps")
+    assert [p["name"] for p in told["pages"]] == told["components"]["Stabilizer"]
+    assert cli.run(["plugins", "stabilizers"]) == 0
+    text = capsys.readouterr().out
+    for name in told["components"]["Stabilizer"]:
+        assert f".{name}  [Stabilizer" in text
+
+
+@pytest.mark.parametrize("cls", KNOWN.components(), ids=lambda c: c.__name__)
+def test_the_yaml_of_every_component_builds_it(cls):
+    told = page(cls, KNOWN.offers[cls.__name__][1])
+    named = yaml.safe_load(told["yaml"])
+    for key in PLACES[told["kind"]]:
+        named = named[0] if key == "-" else named[key]
+    if isinstance(named, str):
+        named = {"class_path": named}
+    built = build(named, KNOWN.find)
+    assert type(built) is cls
+    # YAML has no tuples and no difference of 1 and 1.0 matters
+    assert json.loads(json.dumps(describe(built)["init_args"])) == named.get("init_args", {})
+
+
+def test_the_yaml_of_a_check_is_a_gate(tmp_path):
+    (cls,) = [c for c in KNOWN.components() if c.__name__ == "ForecastError"]
+    gate = tmp_path / "gate.yaml"
+    gate.write_text(page(cls, None)["yaml"])
+    name, cases = read_gate(gate, "smoke", KNOWN)
+    assert (name, len(cases)) == ("smoke", 1)
+
+
+def test_the_yaml_of_a_stabilizer_is_a_config(tmp_path, monkeypatch, capsys, request):
+    monkeypatch.chdir(tmp_path)
+    fit = request.config.rootpath / "configs/fit/mass-spring.yaml"
+    (cls,) = [c for c in KNOWN.components() if c.__name__ == "NoiseInjection"]
+    (tmp_path / "noise.yaml").write_text(page(cls, None)["yaml"])
+    assert cli.run(["fit", "-c", str(fit), "-c", "noise.yaml", "--print_config"]) == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    (named,) = printed["model"]["stabilizers"]
+    assert named["init_args"] == {"scale": 0.01, "target": "clean"}
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("NoiseInjektion", "did you mean NoiseInjection (stabilizers, simlearn)?"),
+        ("mechanic", "There is a plugin mechanics."),
+        ("nothing.like.This", "`simlearn plugins --load` lists all of them."),
+    ],
+)
+def test_unknown_names_end_with_2_and_the_nearest(capsys, name, hint):
+    assert cli.run(["plugins", name]) == 2
+    told = capsys.readouterr().err
+    assert f"There is no component named {name}" in told
+    assert hint in told
+    assert "Traceback" not in told
+
+
+def test_a_blocked_plugin_says_so(capsys):
+    assert cli.run(["plugins", "stabilizers", "--block", "stabilizers"]) == 0
+    assert "blocked" in capsys.readouterr().out

@@ -1,0 +1,250 @@
+"""Faults of plugins: each is told, none keeps another from loading, none is fatal unless needed."""
+
+import importlib
+import json
+import sys
+import time
+
+import pytest
+
+from simlearn import catalog, cli
+from simlearn.component import ConfigError, PluginError
+
+SOUND = '''
+import simlearn
+class {name}(simlearn.System):
+    """Nothing moves.
+
+    Args:
+        rate: A rate. Good values: 1.
+    """
+    def __init__(self, rate: float = 1.0):
+        self.rate = rate
+    def truth(self):
+        raise NotImplementedError
+    def start(self, rng):
+        raise NotImplementedError
+@simlearn.hookimpl
+def simlearn_components():
+    return [{name}]
+'''
+HOOK = "import simlearn\n\n@simlearn.hookimpl\ndef {signature}:\n    {body}\n"
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Puts a distribution of one module on the import path: dist-info, entry point and all."""
+    place = tmp_path / "site"
+    place.mkdir()
+    monkeypatch.syspath_prepend(str(place))
+    before = set(sys.modules)
+
+    def one(name, source, distribution=None, version="1.2"):
+        distribution = distribution or f"dist-{name}"
+        module = distribution.replace("-", "_")
+        (place / f"{module}.py").write_text(source)
+        info = place / f"{module}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"
+        )
+        (info / "entry_points.txt").write_text(f"[simlearn]\n{name} = {module}\n")
+        importlib.invalidate_caches()
+        return module
+
+    yield one
+    for module in set(sys.modules) - before:
+        if module.startswith("dist_"):
+            del sys.modules[module]
+
+
+def plugin_of(known, name, distribution=None):
+    found = [p for p in known.plugins if p.name == name]
+    return next(p for p in found if distribution in (None, p.distribution))
+
+
+FAULTS = {
+    "missing dependency": (
+        "import a_package_that_is_not_there",
+        "ModuleNotFoundError: No module named 'a_package_that_is_not_there'",
+    ),
+    "syntax": ("def broken(:", "SyntaxError"),
+    "exit": ("raise SystemExit(3)", "SystemExit: 3"),
+    "exception": ("1 / 0", "ZeroDivisionError"),
+    "our exception": ("import simlearn; raise simlearn.ConfigError('x')", "ConfigError: x"),
+    "its own timeout": ("raise TimeoutError('x')", "TimeoutError: x"),
+    "no hook": ("x = 1", "implements no hook"),
+    "unmarked hook": (
+        "def simlearn_components():\n    return []",
+        "simlearn_components is not marked: write @simlearn.hookimpl above it",
+    ),
+    "misspelt hook": (
+        HOOK.format(signature="simlearn_componets()", body="return []"),
+        "simlearn has no hook simlearn_componets; did you mean simlearn_components?",
+    ),
+    "newer hook": (
+        HOOK.format(signature="simlearn_gate_finished(report, verdict)", body="pass"),
+        "verdict",
+    ),
+    "returns a string": (
+        HOOK.format(signature="simlearn_components()", body="return 'Spring'"),
+        "must return a list of classes, got str",
+    ),
+    "returns nothing": (
+        HOOK.format(signature="simlearn_components()", body="yield 1"),
+        "must return a list of classes, got generator",
+    ),
+    "raises": (
+        HOOK.format(signature="simlearn_components()", body="return [][1]"),
+        "simlearn_components() raised IndexError: list index out of range",
+    ),
+    "offers an instance": (
+        HOOK.format(signature="simlearn_components()", body="return [3]"),
+        "3 is of no kind; offer subclasses of Dynamics, Integrator",
+    ),
+    "offers a class twice": (
+        SOUND.format(name="Twin").replace("[Twin]", "[Twin, Twin]"),
+        "names Twin twice",
+    ),
+    "offers an abstract class": (
+        HOOK.format(signature="simlearn_components()", body="return [simlearn.System]"),
+        "System is abstract and cannot be offered; it lacks start, truth",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_broken_plugin_is_told_and_the_others_load(install, fault):
+    source, reason = FAULTS[fault]
+    install("a-broken", source)
+    install("z-sound", SOUND.format(name="StandStill"))
+    known = catalog.load()
+    broken = plugin_of(known, "a-broken")
+    assert broken.status == "failed"
+    assert reason in broken.reason
+    assert "\n" not in broken.reason
+    assert broken.label == "a-broken (dist-a-broken 1.2)"
+    assert "Traceback" in broken.trace
+    assert plugin_of(known, "z-sound").status == "ok"
+    assert known.find("StandStill").__name__ == "StandStill"
+    assert known.find("Leapfrog")
+    with pytest.raises(PluginError, match="a-broken"):
+        catalog.load(strict=True)
+
+
+SLEEPS = "import time; time.sleep(30)"
+SPINS = "import time\nend = time.time() + 5\nwhile time.time() < end:\n    pass"
+
+
+@pytest.mark.parametrize("body", [SLEEPS, SPINS], ids=["sleeps", "spins"])
+def test_a_hanging_import_is_left_behind(install, monkeypatch, body):
+    install("a-hanging", body)
+    install("z-sound", SOUND.format(name="StandStill"))
+    monkeypatch.setenv("SIMLEARN_PLUGIN_TIMEOUT", "0.5")
+    began = time.monotonic()
+    known = catalog.load()
+    assert time.monotonic() - began < 4
+    hanging = plugin_of(known, "a-hanging")
+    assert hanging.status == "failed"
+    assert "did not finish within 0.5 s" in hanging.reason
+    assert "SIMLEARN_PLUGIN_TIMEOUT" in hanging.reason
+    assert plugin_of(known, "z-sound").status == "ok"
+
+
+def test_a_hanging_hook_is_left_behind(install, monkeypatch):
+    install("hanging", HOOK.format(signature="simlearn_components()", body=SLEEPS))
+    monkeypatch.setenv("SIMLEARN_PLUGIN_TIMEOUT", "0.5")
+    assert "did not finish" in plugin_of(catalog.load(), "hanging").reason
+
+
+def test_a_process_ends_although_a_plugin_hangs(install, shell, tmp_path):
+    install("hanging", "import time; time.sleep(600)")
+    done = shell(
+        "plugins", "--load", PYTHONPATH=str(tmp_path / "site"), SIMLEARN_PLUGIN_TIMEOUT="0.5"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "hanging  (dist-hanging 1.2)  failed: PluginError: its import did not" in done.stdout
+    assert "Leapfrog" in done.stdout
+
+
+@pytest.mark.parametrize("value", ["soon", "-1", "0", "nan"])
+def test_a_timeout_that_is_no_time_is_a_wrong_setting(monkeypatch, value):
+    monkeypatch.setenv("SIMLEARN_PLUGIN_TIMEOUT", value)
+    with pytest.raises(ConfigError, match=f"positive number of seconds, got '{value}'"):
+        catalog.load()
+
+
+def test_a_plugin_that_asks_for_the_catalog_while_it_is_imported_does_not_wait(install):
+    source = "import simlearn.catalog\nknown = simlearn.catalog.load()\n" + SOUND
+    module = importlib.import_module(install("eager", source.format(name="StandStill")))
+    assert plugin_of(module.known, "eager").status == "failed"  # half of it is there
+    assert plugin_of(catalog.load(), "eager").status == "ok"
+
+
+def test_two_distributions_with_one_plugin_name_both_fail_by_name(install):
+    install("same", SOUND.format(name="StandStill"), "dist-one")
+    install("same", SOUND.format(name="SitStill"), "dist-two")
+    known = catalog.load()
+    for own, other in (("dist-one", "dist-two"), ("dist-two", "dist-one")):
+        plugin = plugin_of(known, "same", own)
+        assert plugin.status == "failed"
+        assert f"{other} has a plugin of the same name" in plugin.reason
+
+
+def test_two_plugins_with_one_component_name_are_both_named(install):
+    install("one", SOUND.format(name="StandStill"))
+    install("two", SOUND.format(name="StandStill"))
+    known = catalog.load()
+    assert plugin_of(known, "one").status == "ok"
+    told = plugin_of(known, "two")
+    assert "StandStill is also offered by one (dist-one 1.2)" in told.reason
+    assert told.distribution == "dist-two"
+    assert plugin_of(catalog.load(["one"]), "two").status == "ok"
+
+
+def test_a_stranger_cannot_take_a_name_of_the_core(install):
+    install("a-thief", SOUND.format(name="MassSpring"))
+    known = catalog.load()
+    assert "also offered by mechanics (simlearn" in plugin_of(known, "a-thief").reason
+    assert known.find("MassSpring").__module__.startswith("simlearn_mechanics")
+
+
+def test_a_blocked_plugin_is_not_even_imported(install):
+    module = install("blocked", "raise SystemExit(3)")
+    assert plugin_of(catalog.load(["blocked"]), "blocked").status == "blocked"
+    assert module not in sys.modules
+
+
+def test_the_listing_shows_why_and_is_no_failure(install, capsys):
+    install("broken", "import a_package_that_is_not_there")
+    assert cli.run(["plugins", "--load", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["broken"]["status"] == "failed"
+    assert "a_package_that_is_not_there" in rows["broken"]["reason"]
+    assert rows["broken"]["components"] == {}
+    assert rows["mechanics"]["status"] == "ok"
+    assert cli.run(["plugins", "--load", "--strict-plugins"]) == 4
+    assert "broken (dist-broken 1.2)" in capsys.readouterr().err
+
+
+def test_a_failed_plugin_is_an_error_only_where_it_is_asked_for(install, capsys):
+    install("broken", "import a_package_that_is_not_there")
+    assert cli.run(["plugins", "broken"]) == 4
+    told = capsys.readouterr().err
+    assert "plugin broken (dist-broken 1.2) did not load: ModuleNotFoundError" in told
+    assert "Traceback" not in told
+    assert cli.run(["--debug", "plugins", "broken"]) == 4
+    assert "import a_package_that_is_not_there" in capsys.readouterr().err
+    assert cli.run(["plugins", "Leapfrog"]) == 0
+    assert cli.run(["plugins", "Leapfrogg"]) == 2
+
+
+def test_a_config_that_needs_a_failed_plugin_ends_with_4(install, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    module = install("broken", "import a_package_that_is_not_there")
+    draw = ["--steps", "5", "--dt", "0.1", "--out", "x.h5"]
+    assert cli.run(["generate", "--generator", f"{module}.StandStill", *draw]) == 4
+    assert "plugin broken (dist-broken 1.2)" in capsys.readouterr().err
+    assert cli.run(["generate", "--generator", "MassSpring", *draw]) == 0
+    assert "broken" in capsys.readouterr().err
+    assert (tmp_path / "x.h5").exists()
