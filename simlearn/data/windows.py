@@ -153,12 +153,14 @@ class Windows:
     def _gather(self, group: _Group, chosen: Tensor) -> Trajectory:
         size, device = len(chosen), group.starts.device
         chosen = chosen.to(device)
-        index = group.starts[chosen][None, :] + torch.arange(self.length, device=device)[:, None]
-        fields: dict[str, Any] = {
-            name: value[index].flatten(1, 2) for name, value in group.stacked.items() if name != "t"
-        }
+        starts = group.starts[chosen]
+        index = (starts + torch.arange(self.length, device=device)[:, None]).flatten()
+        t, *moved = [
+            value.index_select(0, index).view(self.length, size * value.shape[1], *value.shape[2:])
+            for value in group.stacked.values()
+        ]
+        fields: dict[str, Any] = dict(zip(list(group.stacked)[1:], moved, strict=True))
         topology = group.base.repeat(size)
-        t = group.stacked["t"][index]
         if topology.num_systems != size:
             t = t.repeat_interleave(topology.num_systems // size, dim=1)
         if group.attributes:
@@ -195,6 +197,7 @@ def _stack(group: Sequence[Trajectory]) -> _Group:
         for name in ("t", "x", "derivative", "inputs", "mask")
         if getattr(usable[0], name) is not None
     }
+    stacked["t"] = stacked["t"][:, None]
     attributes = {}
     for name in VARYING:
         values = [getattr(one.topology, name) for one in usable]

@@ -137,6 +137,7 @@ class Writer:
         self.graphs: dict[str, int] = {}
         self.rows: list[int] = []
         self.known: dict[int, tuple[int, Topology]] = {}
+        self.numbers: dict[bytes, int] = {}
         self.topologies: list[tuple[int, int, str]] = []
         self.of: list[tuple[int, str, int]] = []
 
@@ -149,18 +150,24 @@ class Writer:
 
     def _topology(self, topology: Topology) -> int:
         if id(topology) not in self.known:
-            graph = topology.graph
-            if graph.key not in self.graphs:
-                self.graphs[graph.key] = len(self.graphs)
-                self.edges.append(graph.edge_index.T)
-                self.rows.append(graph.rows)
-            for name, ragged in self.still.items():
-                ragged.append(getattr(topology, name))
-            names = json.dumps(list(topology.node_names))
-            self.topologies.append((self.graphs[graph.key], topology.num_systems, names))
+            content = _content(topology)
+            if content not in self.numbers:
+                self.numbers[content] = self._add(topology)
             # the topology is kept alive, so that its id stays its own
-            self.known[id(topology)] = (len(self.topologies) - 1, topology)
+            self.known[id(topology)] = (self.numbers[content], topology)
         return self.known[id(topology)][0]
+
+    def _add(self, topology: Topology) -> int:
+        graph = topology.graph
+        if graph.key not in self.graphs:
+            self.graphs[graph.key] = len(self.graphs)
+            self.edges.append(graph.edge_index.T)
+            self.rows.append(graph.rows)
+        for name, ragged in self.still.items():
+            ragged.append(getattr(topology, name))
+        names = json.dumps(list(topology.node_names))
+        self.topologies.append((self.graphs[graph.key], topology.num_systems, names))
+        return len(self.topologies) - 1
 
     def finish(self, provenance: Mapping[str, Any]) -> str:
         """Write offsets, digests and provenance, flush to disk, rename.
@@ -202,6 +209,19 @@ class Writer:
         with contextlib.suppress(Exception):
             self.file.close()
         self.partial.unlink(missing_ok=True)
+
+
+def _content(topology: Topology) -> bytes:
+    """A digest of all that a topology holds: topologies of one content are stored once."""
+    head = [topology.graph.key, topology.num_systems, list(topology.node_names)]
+    digest = hashlib.sha256(json.dumps(head).encode())
+    for name in STILL:
+        value = getattr(topology, name)
+        if value is not None:
+            array = value.detach().cpu().contiguous().numpy()
+            digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+            digest.update(array.tobytes())
+    return digest.digest()
 
 
 def _settle(partial: Path, path: Path) -> None:

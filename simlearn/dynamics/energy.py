@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from simlearn.component import ConfigError
 from simlearn.dynamics.base import HamiltonianField, SplitField, Time
@@ -20,6 +20,42 @@ def even(dim: int) -> None:
         raise ConfigError(
             f"A Hamiltonian state is (q, p), so dim must be even and positive, got {dim}."
         )
+
+
+class ScaledNet(nn.Module):
+    """A scalar network in its own units: E(x) = unit · MLP(shift + scale · x).
+
+    Shift, scale and unit are 0, 1 and 1 until `standardize` sets them; ``rate`` is unit · scale. A
+    constant in an energy moves nothing: it would be a weight that no data determine.
+    """
+
+    shift: Tensor
+    scale: Tensor
+    unit: Tensor
+    rate: Tensor
+
+    def __init__(self, dim: int, width: int, depth: int):
+        super().__init__()
+        self.net = TanhNet([dim] + [width] * depth + [1], constant=False)
+        for name, value in (("shift", 0.0), ("scale", 1.0), ("rate", 1.0)):
+            self.register_buffer(name, torch.full((dim,), value))
+        self.register_buffer("unit", torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """E, ``[rows]``."""
+        own: Tensor = self.net(torch.addcmul(self.shift, x, self.scale))
+        return own.squeeze(-1) * self.unit
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """dE/dx, ``[rows, dim]``."""
+        return self.net.gradient(torch.addcmul(self.shift, x, self.scale)) * self.rate
+
+    def standardize(self, x: Tensor, unit: Tensor) -> None:
+        """Take shift and scale from samples ``[samples, dim]``."""
+        self.scale.copy_(1 / spread_of(x))
+        self.shift.copy_(-x.mean(0) * self.scale)
+        self.unit.copy_(unit)
+        self.rate.copy_(self.unit * self.scale)
 
 
 class Energy(HamiltonianField):
@@ -39,19 +75,12 @@ class Energy(HamiltonianField):
         ConfigError: ``dim`` is odd.
     """
 
-    centre: Tensor
-    spread: Tensor
-    unit: Tensor
-
     def __init__(self, dim: int, width: int = 64, depth: int = 2):
         super().__init__()
         even(dim)
         positive(width=width, depth=depth)
         self.dim, self.width, self.depth = dim, width, depth
-        self.net = TanhNet([dim] + [width] * depth + [1], constant=False)
-        self.register_buffer("centre", torch.zeros(dim))
-        self.register_buffer("spread", torch.ones(dim))
-        self.register_buffer("unit", torch.ones(1))
+        self.net = ScaledNet(dim, width, depth)
 
     @classmethod
     def examples(cls) -> Iterable[Self]:
@@ -60,29 +89,26 @@ class Energy(HamiltonianField):
 
     def energy(self, x: Tensor, topology: Topology) -> Tensor:
         """H, ``[systems]``."""
-        own = self.net((x - self.centre) / self.spread)
-        return topology.per_system((self.unit * own).squeeze(-1))
+        return topology.per_system(self.net(x))
 
     def gradient(self, x: Tensor, topology: Topology) -> Tensor:
         """dH/dx, written by hand (a test holds it to autograd)."""
-        return self.net.gradient((x - self.centre) / self.spread) * (self.unit / self.spread)
+        return self.net.gradient(x)
 
     def standardize(self, x: Tensor, slope: Tensor, drive: Tensor | None = None) -> None:
         """Measure the state by column, and the energy by what drives it."""
         x, slope = x.reshape(-1, x.shape[-1]), slope.reshape(-1, slope.shape[-1])
-        self.centre.copy_(x.mean(0))
-        self.spread.copy_(spread_of(x))
-        self.unit.copy_(_energy_units(slope, self.spread).mean())
+        self.net.standardize(x, _energy_units(x, slope).mean())
 
 
-def _energy_units(slope: Tensor, spread: Tensor) -> Tensor:
+def _energy_units(x: Tensor, slope: Tensor) -> Tensor:
     """Sizes of the energy that the slopes need, kinetic and potential ``[2]``.
 
     dq/dt = dT/dp asks for |T| of the size of dq/dt times the spread of p, and dp/dt of the other.
     """
-    first, second = slope.chunk(2, dim=-1)
-    dq, dp = spread.chunk(2)
-    return torch.stack([(size_of(first) * dp).mean(), (size_of(second) * dq).mean()])
+    dq, dp = size_of(slope).chunk(2)
+    q, p = spread_of(x).chunk(2)
+    return torch.stack([(dq * p).mean(), (dp * q).mean()])
 
 
 class SeparableEnergy(SplitField):
@@ -101,21 +127,13 @@ class SeparableEnergy(SplitField):
         ConfigError: ``dim`` is odd.
     """
 
-    centre: Tensor
-    spread: Tensor
-    unit: Tensor
-
     def __init__(self, dim: int, width: int = 64, depth: int = 2):
         super().__init__()
         even(dim)
         positive(width=width, depth=depth)
         self.dim, self.width, self.depth = dim, width, depth
-        sizes = [dim // 2] + [width] * depth + [1]
-        # a constant in an energy moves nothing: it would be a weight that no data determine
-        self.kinetic, self.potential = TanhNet(sizes, False), TanhNet(sizes, False)
-        self.register_buffer("centre", torch.zeros(dim))
-        self.register_buffer("spread", torch.ones(dim))
-        self.register_buffer("unit", torch.ones(2))
+        self.kinetic = ScaledNet(dim // 2, width, depth)
+        self.potential = ScaledNet(dim // 2, width, depth)
 
     @classmethod
     def examples(cls) -> Iterable[Self]:
@@ -124,23 +142,20 @@ class SeparableEnergy(SplitField):
 
     def drift(self, p: Tensor, topology: Topology) -> Tensor:
         """dT/dp."""
-        (_, centre), (_, spread) = self.centre.chunk(2), self.spread.chunk(2)
-        return self.kinetic.gradient((p - centre) / spread) * (self.unit[0] / spread)
+        return self.kinetic.gradient(p)
 
     def kick(self, t: Time, q: Tensor, topology: Topology) -> Tensor:
         """−dV/dq."""
-        (centre, _), (spread, _) = self.centre.chunk(2), self.spread.chunk(2)
-        return self.potential.gradient((q - centre) / spread) * (-self.unit[1] / spread)
+        return -self.potential.gradient(q)
 
     def energy(self, x: Tensor, topology: Topology) -> Tensor:
         """T + V, ``[systems]``."""
-        q, p = ((x - self.centre) / self.spread).chunk(2, dim=-1)
-        own = self.unit[0] * self.kinetic(p) + self.unit[1] * self.potential(q)
-        return topology.per_system(own.squeeze(-1))
+        q, p = x.chunk(2, dim=-1)
+        return topology.per_system(self.kinetic(p) + self.potential(q))
 
     def standardize(self, x: Tensor, slope: Tensor, drive: Tensor | None = None) -> None:
         """Measure the state by column, and both energies by what they drive."""
         x, slope = x.reshape(-1, x.shape[-1]), slope.reshape(-1, slope.shape[-1])
-        self.centre.copy_(x.mean(0))
-        self.spread.copy_(spread_of(x))
-        self.unit.copy_(_energy_units(slope, self.spread))
+        (q, p), (kinetic, potential) = x.chunk(2, dim=-1), _energy_units(x, slope)
+        self.kinetic.standardize(p, kinetic)
+        self.potential.standardize(q, potential)

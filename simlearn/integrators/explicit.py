@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from simlearn.dynamics.base import Time
-from simlearn.integrators.base import Carry, Integrator
+from simlearn.integrators.base import Carry, Integrator, moved
 from simlearn.state import Topology
 
 
@@ -20,7 +20,7 @@ class Euler(Integrator):
         self, field: Any, t: Time, x: Tensor, dt: Time, topology: Topology, carry: Carry
     ) -> tuple[Tensor, Carry]:
         """One step."""
-        return x + dt * field(t, x, topology), carry
+        return moved(x, field(t, x, topology), dt), carry
 
 
 class Heun(Integrator):
@@ -33,8 +33,8 @@ class Heun(Integrator):
     ) -> tuple[Tensor, Carry]:
         """One step."""
         first = field(t, x, topology)
-        second = field(t + dt, x + dt * first, topology)
-        return x + dt / 2 * (first + second), carry
+        second = field(t + dt, moved(x, first, dt), topology)
+        return moved(x, first + second, dt / 2), carry
 
 
 class RK4(Integrator):
@@ -48,7 +48,7 @@ class RK4(Integrator):
         """One step."""
         half = dt / 2
         k1 = field(t, x, topology)
-        k2 = field(t + half, x + half * k1, topology)
-        k3 = field(t + half, x + half * k2, topology)
-        k4 = field(t + dt, x + dt * k3, topology)
-        return x + dt / 6 * (k1 + 2 * (k2 + k3) + k4), carry
+        k2 = field(t + half, moved(x, k1, half), topology)
+        k3 = field(t + half, moved(x, k2, half), topology)
+        k4 = field(t + dt, moved(x, k3, dt), topology)
+        return moved(x, k1 + 2 * (k2 + k3) + k4, dt / 6), carry

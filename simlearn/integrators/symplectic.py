@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from simlearn.dynamics.base import Time
-from simlearn.integrators.base import Carry, SplitIntegrator
+from simlearn.integrators.base import Carry, SplitIntegrator, moved
 from simlearn.state import Topology
 
 
@@ -23,8 +23,8 @@ class SymplecticEuler(SplitIntegrator):
     ) -> tuple[Tensor, Carry]:
         """One step."""
         q, p = x.chunk(2, dim=-1)
-        p = p + dt * field.kick(t, q, topology)
-        return torch.cat([q + dt * field.drift(p, topology), p], dim=-1), carry
+        p = moved(p, field.kick(t, q, topology), dt)
+        return torch.cat([moved(q, field.drift(p, topology), dt), p], dim=-1), carry
 
 
 class Leapfrog(SplitIntegrator):
@@ -79,7 +79,7 @@ def _leap(
     field: Any, t: Time, q: Tensor, p: Tensor, force: Tensor, dt: Time, topology: Topology
 ) -> tuple[Tensor, Tensor, Tensor]:
     half = 0.5 * dt
-    p = p + half * force
-    q = q + dt * field.drift(p, topology)
+    p = moved(p, force, half)
+    q = moved(q, field.drift(p, topology), dt)
     force = field.kick(t + dt, q, topology)
-    return q, p + half * force, force
+    return q, moved(p, force, half), force

@@ -98,10 +98,10 @@ def test_a_shared_graph_is_stored_once(tmp_path):
     write(tmp_path / "data.h5", tracks, {})
     with h5py.File(tmp_path / "data.h5") as file:
         assert file["graphs/rows"][()].tolist() == [3, 2]
-        assert file["topologies/graph"][()].tolist() == [0, 0, 0, 1]
-        assert file["trajectories/topology"][()].tolist() == [0, 1, 0, 2, 3]
+        assert file["topologies/graph"][()].tolist() == [0, 0, 1]
+        assert file["trajectories/topology"][()].tolist() == [0, 0, 0, 1, 2]
     found = [t.topology for t in read(tmp_path / "data.h5").trajectories]
-    assert found[0] is found[2]
+    assert found[0] is found[1] is found[2]
     assert found[0].graph is found[1].graph is found[3].graph
     assert found[4].graph.rows == 2
 

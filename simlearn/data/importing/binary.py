@@ -38,7 +38,8 @@ def open_parquet(path: Path) -> Source:
     names, found = named(raw, str(path))
 
     def read(columns: Columns, rows: int) -> Iterator[tuple[pd.DataFrame, int]]:
-        used = [k for k, name in enumerate(names) if name in set(columns.used())]
+        wanted = set(columns.used())
+        used = [k for k, name in enumerate(names) if name in wanted]
         first = 0
         try:
             for batch in file.iter_batches(rows, columns=[raw[k] for k in used]):

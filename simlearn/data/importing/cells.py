@@ -57,7 +57,8 @@ def rows_of(
     import pandas as pd
 
     ids = {n for n in (columns.node, columns.system) if n is not None}
-    used = [name for name in names if name in set(columns.used())]
+    wanted = set(columns.used())
+    used = [name for name in names if name in wanted]
     types = {name: "str" if name in ids else "float64" for name in used}
     options = _options(written, names, ids, rows)
     try:

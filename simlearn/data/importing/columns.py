@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -58,8 +59,7 @@ class Columns:
             object.__setattr__(self, name, listed(getattr(self, name)))
         plain = {n: "" if u in (None, "-", "1") else str(u) for n, u in (self.units or {}).items()}
         object.__setattr__(self, "units", plain)
-        used = list(self.used())
-        twice = sorted({name for name in used if used.count(name) > 1})
+        twice = sorted(name for name, count in Counter(self.used()).items() if count > 1)
         if twice:
             raise ConfigError(f"The column map uses {', '.join(twice)} twice; each has one part.")
         if self.velocity and self.momentum:
@@ -96,8 +96,9 @@ class Columns:
         Raises:
             ConfigError: A name is not there, or no state or time is left.
         """
+        there = set(available)
         for name in [*self.used(), *self.units]:
-            if name not in available:
+            if name not in there:
                 raise ConfigError(f"{where} has no column {name!r}{_nearest(name, available)}")
         full = self._guessed(available)
         if not full.state:
@@ -132,7 +133,8 @@ class Columns:
 
     def _guessed(self, available: Sequence[str]) -> Columns:
         found: dict[str, object] = {}
-        free = [name for name in available if name not in set(self.used())]
+        used = set(self.used())
+        free = [name for name in available if name not in used]
         for part, pattern in GUESSES.items():
             given = getattr(self, part)
             if given or (part == "time" and self.dt is not None):
@@ -146,9 +148,8 @@ class Columns:
                 continue
             if hits:
                 found[part] = tuple(hits) if part in SEVERAL else hits[0]
-                free = [
-                    name for name in free if name not in (hits if part in SEVERAL else hits[:1])
-                ]
+                taken = set(hits if part in SEVERAL else hits[:1])
+                free = [name for name in free if name not in taken]
         if not self.state:
             found["state"] = tuple(free)
         return replace(self, **found)  # type: ignore[arg-type]

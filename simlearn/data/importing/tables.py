@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -78,7 +79,7 @@ def named(cells: Sequence[str], where: str) -> tuple[tuple[str, ...], dict[str, 
     """
     split = [units.split_header(cell) for cell in cells]
     names = tuple(name for name, _ in split)
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice or "" in names:
         what = f"two columns named {twice[0]!r}" if twice else "a column without a name"
         raise DataError(f"{where}: {what}. Give every column a name of its own.")
