@@ -48,7 +48,7 @@ def save(simulator: Simulator, path: Path | str) -> Path:
     try:
         partial.mkdir(parents=True)
         (partial / WEIGHTS).write_bytes(weights)
-        (partial / DESCRIPTION).write_text(json.dumps(body, indent=2) + "\n")
+        (partial / DESCRIPTION).write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")
         partial.replace(path)
     except OSError as error:
         raise EnvironmentFault(f"Cannot write the archive {path}: {error}.") from error
@@ -72,7 +72,7 @@ def load(path: Path | str, plugins: catalog.Catalog | None = None) -> Simulator:
     """
     folder = _folder(Path(path))
     try:
-        body = json.loads((folder / DESCRIPTION).read_text())
+        body = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         weights = (folder / WEIGHTS).read_bytes()
     except (OSError, ValueError) as error:
         raise ArchiveError(f"The archive {folder} cannot be read: {error}.") from error

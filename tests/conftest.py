@@ -44,10 +44,10 @@ def command(tmp_path, monkeypatch):
 def shell(tmp_path):
     """Runs a command line in a process of its own."""
 
-    def run(*argv, **environment):
+    def run(*argv, cwd=tmp_path, **environment):
         return subprocess.run(
             [sys.executable, "-m", "simlearn", *map(str, argv)],
-            cwd=tmp_path,
+            cwd=cwd,
             capture_output=True,
             text=True,
             env={**os.environ, **environment},

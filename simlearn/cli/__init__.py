@@ -9,6 +9,7 @@ import importlib
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -23,6 +24,7 @@ COMMANDS = {
     "predict": ("fit", "rollouts of a trained simulator on the windows of the data"),
     "forecast": ("forecast", "roll a trained simulator out from the data, into a file"),
     "check": ("check", "the gate: judge a trained simulator and write the report"),
+    "doctor": ("doctor", "look at the environment: versions, device, disk, plugins; what to mend"),
 }
 
 USAGE = """simlearn: learn simulators of physical and networked systems, and prove them stable.
@@ -74,11 +76,29 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 def run(argv: Sequence[str]) -> int:
     """Run a command and return its exit code; no exception leaves this function."""
     options = Options()
+    _plain_speech()
     try:
         rest = _common(list(argv), options)
         return _dispatch(rest, options)
     except BaseException as error:
         return _code(error, options)
+
+
+def _plain_speech() -> None:
+    """A terminal that lacks a character gets another one; our warnings are one line."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    before = warnings.showwarning
+
+    def show(message, category, filename, *rest):  # type: ignore[no-untyped-def]
+        if "simlearn" in filename and issubclass(category, UserWarning):
+            _say(f"note: {message}")
+        else:
+            before(message, category, filename, *rest)
+
+    if before.__name__ != show.__name__:
+        warnings.showwarning = show
 
 
 def _dispatch(rest: list[str], options: Options) -> int:

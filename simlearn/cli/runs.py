@@ -91,7 +91,7 @@ def shared(path: Path) -> Iterator[Path]:
     if rank == 0:
         folder = claim(path)
         partial = note.with_suffix(".partial")
-        partial.write_text(folder.name)
+        partial.write_text(folder.name, encoding="utf-8")
         partial.replace(note)
     else:
         folder = path.with_name(_read_note(note))
@@ -106,7 +106,7 @@ def _read_note(note: Path) -> str:
     end = time.monotonic() + 60
     while time.monotonic() < end:
         if note.exists():
-            return note.read_text()
+            return note.read_text(encoding="utf-8")
         time.sleep(0.05)
     raise EnvironmentFault(
         f"The first process of this training claimed no run folder (no {note}) in a minute. All "

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
 
 from simlearn.component import ConfigError, DataError, describe
 from simlearn.data.generate import DatasetGenerator, sample_times
+from simlearn.data.screen import checked, column_names, pieces, unused
 from simlearn.data.store import read
 from simlearn.data.windows import Windows
 from simlearn.state import Trajectory
@@ -31,6 +31,8 @@ class TrajectoryData(pl.LightningDataModule):
             zero).
         batch_size: Windows in a batch; all of them where it is not given.
         stride: States between the starts of two windows; by default windows lie end to end.
+        missing: What happens to samples that are no numbers: "error" refuses them, "drop" cuts the
+            trajectories there, as it does where samples are masked.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class TrajectoryData(pl.LightningDataModule):
         held_out: float = 0.0,
         batch_size: int | None = None,
         stride: int | None = None,
+        missing: Literal["error", "drop"] = "error",
     ):
         super().__init__()
         if (file is None) == (generator is None):
@@ -51,6 +54,8 @@ class TrajectoryData(pl.LightningDataModule):
                 "Give the data either a `file` or a `generator`, not both and not none. "
                 "The file instead of a config's generator: --data.generator null"
             )
+        if file is not None:
+            unused(count=(count, 16), steps=(steps, 200), dt=(dt, 0.1))
         if not 0 <= held_out < 1:
             raise ConfigError(f"held_out is a share of the trajectories in [0, 1), got {held_out}.")
         self.file, self.generator, self.count, self.steps, self.dt = (
@@ -61,7 +66,7 @@ class TrajectoryData(pl.LightningDataModule):
             dt,
         )
         self.seed, self.held_out = seed, held_out
-        self.batch_size, self.stride = batch_size, stride
+        self.batch_size, self.stride, self.missing = batch_size, stride, missing
         self.given: Sequence[Trajectory] | None = None
         self.training: Sequence[Trajectory] = ()
         self.validation: Sequence[Trajectory] = ()
@@ -83,7 +88,10 @@ class TrajectoryData(pl.LightningDataModule):
         """Read or draw, once."""
         if self.training:
             return
-        drawn = [part for one in self._load() for part in _usable(one)]
+        loaded = list(self._load())
+        names = column_names(self.provenance, loaded)
+        marked = [checked(one, n, names, self.missing) for n, one in enumerate(loaded)]
+        drawn = [part for one in marked for part in pieces(one)]
         if not drawn:
             raise DataError("No two complete samples follow one another in the data.")
         if self.held_out and len(drawn) < 2:
@@ -178,19 +186,3 @@ class TrajectoryData(pl.LightningDataModule):
         assert self.trainer is not None
         objective = self.trainer.lightning_module.objective
         return self._windows(self.validation or self.training, objective.length(self.training))
-
-
-def _usable(one: Trajectory) -> list[Trajectory]:
-    """The finite part of a trajectory, cut where samples are missing."""
-    if one.finite_steps < one.steps:
-        one = one.slice(0, one.finite_steps)
-    if one.mask is None:
-        return [one]
-    whole = one.mask.all(1).tolist()
-    found, start = [], 0
-    for k, complete in enumerate([*whole, False]):
-        if not complete:
-            if k - start >= 2:
-                found.append(replace(one.slice(start, k), mask=None))
-            start = k + 1
-    return found

@@ -87,6 +87,8 @@ class MultiStep(Scaled):
                 "MultiStep needs 1 <= every <= start <= horizon, got "
                 f"every {every}, start {first} and horizon {horizon}."
             )
+        if start != 1 and not grow_over:
+            raise ConfigError(f"MultiStep.start {start} is used with grow_over only; give both.")
         self.horizon, self.every, self.scale = horizon, every, scale
         self.start, self.grow_over = start, grow_over
         self.now = first

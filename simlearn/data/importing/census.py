@@ -179,6 +179,8 @@ class Census:
 
     def to_text(self, units: Mapping[str, str] | None = None) -> str:
         """The census for people."""
+        if not self.count:
+            return "trajectories  0"
         units = units or {}
         said = [
             f"trajectories  {self.count}",
@@ -197,6 +199,8 @@ class Census:
     def _told_step(self) -> str:
         if self.step is not None:
             return f"step {self.step:g}"
+        if not self.steps:
+            return "one sample each"
         low, high = min(s[0] for s in self.steps), max(s[1] for s in self.steps)
         return f"irregular steps from {low:g} to {high:g}"
 
