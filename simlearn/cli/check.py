@@ -162,7 +162,7 @@ def _references(given: list[str], known: Catalog) -> dict[str, Any]:
 def _truth(data: Dataset, known: Catalog) -> Dynamics | None:
     """The true dynamics, where the data were drawn from a system whose plugin is here."""
     description = data.provenance.get("generator")
-    if not isinstance(description, dict):
+    if not isinstance(description, dict) or "class_path" not in description:
         return None
     try:
         generator = build(description, known.find)

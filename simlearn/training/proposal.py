@@ -108,6 +108,11 @@ def propose(dataset: Dataset) -> Proposal:
     data: dict[str, Any] = {"batch_size": 256} if facts.census.samples >= LARGE else {}
     if facts.census.count >= 5:
         data["held_out"] = 0.1
+        if facts.regular:
+            model["patience"] = 10
+            reasons.append(
+                "A tenth is held out: it stops when rollouts of it get no better for 10 epochs."
+            )
     config = {"model": model, "data": data, "trainer": trainer}
     return Proposal(config, _gate(facts, integrator, dataset), tuple(reasons))
 
