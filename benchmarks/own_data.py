@@ -69,11 +69,11 @@ def speeds(folder):
 
 def walk(folder):
     """Seconds of wall time of each command."""
-    times = 0.05 * np.arange(500)
+    times = [0.05 * k for k in range(500)]
     import torch
 
     lines = ["run,t [s],q [rad],p"]
-    for run, one in enumerate(Pendulum().draw(range(50), torch.as_tensor(times), 0)):
+    for run, one in enumerate(Pendulum().draw(range(50), torch.tensor(times, dtype=torch.float64), 0)):
         for t, (q, p) in zip(times, one.x[:, 0].tolist(), strict=True):
             lines.append(f"{run},{t!r},{q!r},{p!r}")
     (folder / "pendulum.csv").write_text("\n".join(lines) + "\n")
