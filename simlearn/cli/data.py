@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from simlearn.cli import Options
 from simlearn.cli.parsing import Parser, configs_in, parser, prepare
@@ -48,7 +48,7 @@ def _parser(argv: list[str], options: Options) -> Parser:
     add("-c", "--config", action="config", help="YAML with any of these options")
     add("sources", type=str, nargs="+", help="files or folders: csv, Parquet, npz, HDF5")
     add("--out", type=str, required=True, help="the dataset to write, FILE.h5")
-    names = dict[str, str] | list[str] | str | None
+    names = list[str] | str | None
     for name, text in (
         ("state", "positions, or the whole state: names with commas between"),
         ("velocity", "velocities, in the order of the positions"),
@@ -74,8 +74,18 @@ def _parser(argv: list[str], options: Options) -> Parser:
     add("--axes", type=names, default=None, help="axes of arrays: system,time,node,column")
     add("--graph", type=str | None, default=None, help="edge list, GraphML, or complete")
     add("--directed", type=bool, default=False, help="true: a line of the list is one direction")
-    add("--missing", type=str, default="error", help="NaN and infinity: error | drop | mask")
-    add("--constant", type=str, default="error", help="columns that never change: error | keep")
+    add(
+        "--missing",
+        type=Literal["error", "drop", "mask"],
+        default="error",
+        help="what happens to NaN and infinity",
+    )
+    add(
+        "--constant",
+        type=Literal["error", "keep"],
+        default="error",
+        help="columns that never change",
+    )
     add("--held_out", "--held-out", type=float, default=0.0, help="share for FILE-test.h5")
     add("--overwrite", action="store_true", help="replace the files if they are there")
     return reader

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -37,7 +37,7 @@ def run(command: str, argv: list[str], options: Options) -> int:
     add("--data", type=str, required=True, help="where the forecasts start, FILE.h5")
     add("--steps", type=int, required=True, help="number of steps")
     add("--out", type=str, required=True, help="FILE.h5 or FILE.csv")
-    add("--start", type=str, default="last", help="last | first sample of the data")
+    add("--start", type=Literal["last", "first"], default="last", help="which sample of the data")
     add("--every", type=int, default=1, help="keep every so many steps")
     add("--overwrite", action="store_true", help="replace the file if it is there")
     given = reader.parse_args(argv)

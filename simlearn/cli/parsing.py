@@ -188,6 +188,9 @@ def _missing(found: re.Match[str], known: Catalog, key: str, short: str) -> Expl
 
 def _type(found: re.Match[str], known: Catalog, key: str, short: str) -> Explained:
     wanted = re.sub(r"<class '([\w.]+)'>", r"\1", found[1]).removeprefix("a ")
+    choices = re.fullmatch(r"typing\.Literal\[(.+)\]", wanted)
+    if choices:
+        wanted = "one of " + choices[1].replace("'", "")
     return f"wanted {wanted}, got {found[2]}.", found[2].split()[0]
 
 

@@ -122,7 +122,7 @@ def test_axes_and_graph(say, tmp_path, put, rng):
         ([], 3, "line 3, column q: the number is missing"),
         (["--state", "w"], 2, "no column 'w'"),
         (["--stat", "q"], 2, "stat"),
-        (["--missing", "maybe"], 2, "error, drop or mask"),
+        (["--missing", "maybe"], 2, "wanted one of error, drop, mask, got maybe"),
         (["--units", "q"], 2, "name=unit"),
         (["--units", "q=parrots"], 3, "parrots"),
         (["--delimiter", ";"], 2, "Is the delimiter a comma?"),
