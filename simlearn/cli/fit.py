@@ -106,7 +106,7 @@ def _write_proposal(proposal: Proposal, folder: Path) -> None:
     head = "".join(f"# {reason}\n" for reason in proposal.reasons)
     body = yaml.safe_dump(proposal.config, sort_keys=False)
     (folder / "proposed.yaml").write_text(head + body, encoding="utf-8")
-    gate = "# Proposed with the config. Limits are a tenth of the data's spread: make them yours."
+    gate = "# Proposed with the config. Limits follow the spread of the data: make them yours."
     body = yaml.safe_dump(proposal.gate, sort_keys=False)
     (folder / "gate.yaml").write_text(f"{gate}\n{body}", encoding="utf-8")
     print(f"  written to {folder}/proposed.yaml and gate.yaml", file=sys.stderr)

@@ -68,21 +68,34 @@ class Progress(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """One line, often on a terminal, seldom elsewhere."""
-        now, total = time.monotonic(), trainer.max_epochs or -1
-        done = trainer.current_epoch + 1
-        last = done == total
-        terminal = sys.stderr.isatty()
-        if not trainer.is_global_zero or not (
-            last or now - self.said > (0.1 if terminal else self.every_seconds)
-        ):
+        now, terminal = time.monotonic(), sys.stderr.isatty()
+        last = trainer.current_epoch + 1 == trainer.max_epochs
+        if last or now - self.said > (0.1 if terminal else self.every_seconds):
+            self._say(trainer, pl_module, trainer.current_epoch + 1, last)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The last word, where the training ended before its last epoch."""
+        if 0 < trainer.current_epoch < (trainer.max_epochs or -1):
+            self._say(trainer, pl_module, trainer.current_epoch, last=True)
+
+    def _say(self, trainer: pl.Trainer, module: pl.LightningModule, done: int, last: bool) -> None:
+        if not trainer.is_global_zero:
             return
+        now, total = time.monotonic(), trainer.max_epochs or -1
         self.said = now
         spent = now - self.began
         left = f"  about {spent / done * (total - done):.0f} s left" if total > done else ""
         left = f" ({time.process_time() - self.cpu:.1f} CPU-s)" if last else left
-        loss = float(pl_module.ledger.loss)
-        line = f"epoch {done}/{total if total > 0 else '?'}  loss {loss:.4g}  {spent:.0f} s{left}"
+        held = trainer.callback_metrics.get("rollout_error")
+        told = "" if held is None else f"  held-out rollouts {float(held):.3g}{self._unit(trainer)}"
+        line = f"epoch {done}/{total if total > 0 else '?'}  loss {float(module.ledger.loss):.4g}"
+        line = f"{line}{told}  {spent:.0f} s{left}"
+        terminal = sys.stderr.isatty()
         self._write(f"\r\x1b[K{line}{chr(10) if last else ''}" if terminal else f"{line}\n")
+
+    def _unit(self, trainer: pl.Trainer) -> str:
+        unit = trainer.datamodule.provenance.get("units", {}).get("position", "")
+        return f" {unit}" if unit else ""
 
     def _write(self, text: str) -> None:
         sys.stderr.write(text)

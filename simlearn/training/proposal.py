@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 
-from simlearn.component import DataError
-from simlearn.data.importing import Census
 from simlearn.data.store import Dataset
 from simlearn.state import Trajectory
+from simlearn.training.facts import Facts, noise
 from simlearn.training.friction import conserved
 
 LARGE = 100_000  # samples from which on batches pay
@@ -31,52 +30,6 @@ class Proposal:
     config: dict[str, Any]
     gate: dict[str, Any]
     reasons: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What of a dataset decides."""
-
-    first: Trajectory
-    census: Census
-    second: str
-    dt: float
-    inputs: int
-    attributes: int
-
-    @classmethod
-    def of(cls, dataset: Dataset) -> Facts:
-        """Look at the data.
-
-        Raises:
-            DataError: There is none.
-        """
-        if not len(dataset):
-            raise DataError("The dataset holds no trajectory; there is nothing to propose.")
-        first, census = dataset[0], Census.of(dataset)
-        units = dataset.provenance.get("units", {})
-        columns = dataset.provenance.get("columns", {})
-        named = [part for part in ("velocity", "momentum") if part in units or columns.get(part)]
-        gaps = torch.cat([one.t.diff(dim=0).flatten() for one in dataset])
-        attached = first.topology.system_attr
-        return cls(
-            first,
-            census,
-            named[0] if named and first.dim % 2 == 0 else "",
-            census.step or float(gaps.median()),
-            0 if first.inputs is None else first.inputs.shape[-1],
-            0 if attached is None else attached.shape[-1],
-        )
-
-    @property
-    def regular(self) -> bool:
-        """Whether all samples are one step apart."""
-        return self.census.step is not None
-
-    @property
-    def shortest(self) -> int:
-        """Samples of the shortest trajectory."""
-        return min(self.census.lengths)
 
 
 def propose(dataset: Dataset) -> Proposal:
@@ -227,13 +180,18 @@ def _short(value: float) -> float:
 
 
 def _gate(facts: Facts, integrator: str, dataset: Dataset) -> dict[str, Any]:
-    """Bounded, forecast error within a tenth of the spread, energy where the scheme keeps it."""
+    """Bounded, forecast error, and energy where the scheme keeps it.
+
+    A forecast may be off by a tenth of the spread, and by four times the noise of the data: it
+    starts from a noisy sample and is held against one.
+    """
     one = facts.first
     half = max(1, one.dim // 2) if facts.second else one.dim
     spread = torch.cat([d.x[..., :half].reshape(-1, half) for d in dataset]).std(0).norm()
     span = float(one.t[-1].max() - one.t[0].min())
     horizon = max(1, min(200, int(0.9 * span / facts.dt)))
     long = horizon if facts.inputs else 10 * horizon
+    limit = _short(0.1 * float(spread) + 4 * noise(facts, dataset, half))
     checks = [
         _spec("Bounded", horizon=long, factor=2.0, starts=4),
         _spec(

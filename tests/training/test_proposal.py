@@ -117,6 +117,27 @@ def test_the_gate_fits_the_data():
     assert checks["ForecastError"]["limit"] == pytest.approx(0.1 * float(spread), rel=0.05)
 
 
+def test_the_limit_of_the_forecast_knows_the_noise():
+    """Four times the noise comes on top of a tenth of the spread; smooth data have none."""
+    rng = torch.Generator().manual_seed(1)
+    smooth = dataset(Pendulum(), dt=0.02)
+    noisy = tuple(
+        simlearn.Trajectory(
+            one.t, one.x + 0.03 * torch.randn(one.x.shape, generator=rng).double(), one.topology
+        )
+        for one in smooth
+    )
+    limits = [
+        propose(Dataset(drawn, smooth.provenance, "")).gate["suites"]["full"][1]["init_args"][
+            "limit"
+        ]
+        for drawn in (smooth.trajectories, noisy)
+    ]
+    spread = torch.cat([one.x[..., :1] for one in smooth]).std()
+    assert limits[0] == pytest.approx(0.1 * float(spread), rel=0.05)
+    assert limits[1] - limits[0] == pytest.approx(0.12, rel=0.1)
+
+
 def test_nothing_is_proposed_for_nothing():
     with pytest.raises(DataError, match="holds no trajectory"):
         propose(Dataset((), {}, ""))
