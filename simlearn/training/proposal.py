@@ -194,9 +194,7 @@ def _gate(facts: Facts, integrator: str, dataset: Dataset) -> dict[str, Any]:
     limit = _short(0.1 * float(spread) + 4 * noise(facts, dataset, half))
     checks = [
         _spec("Bounded", horizon=long, factor=2.0, starts=4),
-        _spec(
-            "ForecastError", horizon=horizon, limit=float(f"{0.1 * float(spread):.2g}"), starts=4
-        ),
+        _spec("ForecastError", horizon=horizon, limit=limit, starts=4),
     ]
     if integrator == "Leapfrog":
         checks.append(_spec("EnergyDrift", horizon=max(1000, long)))
