@@ -36,17 +36,31 @@ class Standardize(simlearn.Stabilizer):
                 "Standardize needs dynamics with networks, such as MLPField or SeparableEnergy, "
                 f"got {type(dynamics).__name__}. Leave it out of `stabilizers`."
             )
-        slopes = [one.x.diff(dim=0) / one.t.diff(dim=0).reshape(-1, 1, 1) for one in training]
-        drives = [_drive(one) for one in training]
-        drive = torch.cat([d for d in drives if d is not None]) if drives[0] is not None else None
+        samples = [_samples(one, dynamics) for one in training]
+        if len({one.topology.rows for one in training}) > 1:  # every row is a sample of its own
+            samples = [[p if p is None else p.flatten(0, 1)[:, None] for p in s] for s in samples]
+        x, slope, drive = (
+            None if parts[0] is None else torch.cat([p for p in parts if p is not None])
+            for parts in zip(*samples, strict=True)
+        )
+        assert x is not None
+        assert slope is not None
         with torch.no_grad():
-            dynamics.standardize(torch.cat([one.x for one in training]), torch.cat(slopes), drive)
+            dynamics.standardize(x, slope, drive)
 
 
-def _drive(one: simlearn.Trajectory) -> Tensor | None:
-    """Inputs and parameters of every sample, ``[steps, rows, u + s]``."""
-    found = [] if one.inputs is None else [one.inputs]
-    if one.topology.system_attr is not None:
+def _samples(one: simlearn.Trajectory, dynamics: object) -> list[Tensor | None]:
+    """States, slopes and what drives them, each ``[samples, rows, columns]``.
+
+    Of inputs and parameters those that the dynamics see; None where they see none.
+    """
+    gap = one.t.diff(dim=0)
+    gap = gap[:, one.topology.system] if gap.ndim > 1 else gap[:, None]
+    found = []
+    if getattr(dynamics, "inputs", 0) and one.inputs is not None:
+        found.append(one.inputs)
+    if getattr(dynamics, "attributes", 0) and one.topology.system_attr is not None:
         constant = one.topology.per_row(one.topology.system_attr)
         found.append(constant.expand(one.steps, *constant.shape))
-    return torch.cat(found, dim=-1) if found else None
+    drive = torch.cat(found, dim=-1) if found else None
+    return [one.x, one.x.diff(dim=0) / gap[..., None], drive]

@@ -11,8 +11,8 @@ from simlearn.cli import Options
 from simlearn.cli.parsing import Parser, configs_in, parser, prepare
 from simlearn.component import ConfigError
 from simlearn.data.importing import Census, Columns, Format, Imported, import_data
-from simlearn.data.importing.columns import listed
-from simlearn.data.store import Dataset, read
+from simlearn.data.importing.columns import listed, state_names
+from simlearn.data.store import read
 
 IMPORT = """Read trajectories from csv, Parquet, npz or HDF5 into a dataset (HDF5).
 
@@ -23,6 +23,8 @@ trajectory. Any option may stand in a YAML file instead: -c columns.yaml with `s
 
 VERIFY = "Check every digest of a dataset; exit code 3 where something was changed or is missing."
 SHOW = "What a dataset holds: lengths, steps, ranges, energy of every direction, provenance."
+
+NAMES = list[str] | str | None
 
 
 def run(command: str, argv: list[str], options: Options) -> int:
@@ -48,7 +50,21 @@ def _parser(argv: list[str], options: Options) -> Parser:
     add("-c", "--config", action="config", help="YAML with any of these options")
     add("sources", type=str, nargs="+", help="files or folders: csv, Parquet, npz, HDF5")
     add("--out", type=str, required=True, help="the dataset to write, FILE.h5")
-    names = list[str] | str | None
+    _parts(reader)
+    _formats(reader)
+    for name, kinds, text in (
+        ("missing", Literal["error", "drop", "mask"], "what happens to NaN and infinity"),
+        ("constant", Literal["error", "keep"], "columns that never change"),
+    ):
+        add(f"--{name}", type=kinds, default="error", help=text)
+    add("--held_out", "--held-out", type=float, default=0.0, help="share for FILE-test.h5")
+    add("--overwrite", action="store_true", help="replace the files if they are there")
+    return reader
+
+
+def _parts(reader: Parser) -> None:
+    """Options of the column map."""
+    add = reader.add_argument
     for name, text in (
         ("state", "positions, or the whole state: names with commas between"),
         ("velocity", "velocities, in the order of the positions"),
@@ -57,7 +73,7 @@ def _parser(argv: list[str], options: Options) -> Parser:
         ("inputs", "control inputs"),
         ("parameters", "constants of a trajectory or of its nodes"),
     ):
-        add(f"--{name}", type=names, default=None, help=text)
+        add(f"--{name}", type=NAMES, default=None, help=text)
     for name, text in (
         ("time", "time of each sample"),
         ("node", "which node a row belongs to"),
@@ -67,28 +83,18 @@ def _parser(argv: list[str], options: Options) -> Parser:
     add("--dt", type=float | None, default=None, help="step, where there is no time column")
     add("--wide", type=bool, default=False, help="true: every column of the state is a node")
     add("--units", type=dict[str, str] | str | None, default=None, help="t=s,q=m,v=m/s")
+
+
+def _formats(reader: Parser) -> None:
+    """Options that say how the files are written."""
+    add = reader.add_argument
     add("--delimiter", type=str | None, default=None, help="between two cells; found out")
     add("--decimal", type=str, default=".", help="decimal mark")
     add("--encoding", type=str | None, default=None, help="of the text; found out for UTF")
-    add("--names", type=names, default=None, help="names of columns, where there is no header")
-    add("--axes", type=names, default=None, help="axes of arrays: system,time,node,column")
+    add("--names", type=NAMES, default=None, help="names of columns, where there is no header")
+    add("--axes", type=NAMES, default=None, help="axes of arrays: system,time,node,column")
     add("--graph", type=str | None, default=None, help="edge list, GraphML, or complete")
     add("--directed", type=bool, default=False, help="true: a line of the list is one direction")
-    add(
-        "--missing",
-        type=Literal["error", "drop", "mask"],
-        default="error",
-        help="what happens to NaN and infinity",
-    )
-    add(
-        "--constant",
-        type=Literal["error", "keep"],
-        default="error",
-        help="columns that never change",
-    )
-    add("--held_out", "--held-out", type=float, default=0.0, help="share for FILE-test.h5")
-    add("--overwrite", action="store_true", help="replace the files if they are there")
-    return reader
 
 
 def _import(argv: list[str], options: Options) -> int:
@@ -199,7 +205,8 @@ def _verify(argv: list[str], options: Options) -> int:
 def _show(argv: list[str], options: Options) -> int:
     given = _file("show", SHOW, argv)
     dataset = read(given.file)
-    census = Census.of(dataset, names_in(dataset))
+    dim = dataset[0].dim if len(dataset) else 0
+    census = Census.of(dataset, state_names(dataset.provenance.get("columns"), dim))
     if given.json:
         told = {"digest": dataset.digest, "provenance": dataset.provenance, **census.to_json()}
         print(json.dumps(told, indent=2))
@@ -211,14 +218,3 @@ def _show(argv: list[str], options: Options) -> int:
     kept = {k: v for k, v in dataset.provenance.items() if k not in ("versions", "columns")}
     print(f"\nprovenance\n{json.dumps(kept, indent=2)}")
     return 0
-
-
-def names_in(dataset: Dataset) -> list[str]:
-    """Names of the columns of the state, where the dataset keeps them."""
-    columns = dataset.provenance.get("columns")
-    if not isinstance(columns, dict):
-        return []
-    if columns.get("wide"):
-        return ["x"]
-    second = columns.get("velocity") or columns.get("momentum") or []
-    return [*columns.get("state", []), *second]

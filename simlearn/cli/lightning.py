@@ -73,16 +73,20 @@ class FitCLI(LightningCLI):
                     f"Use the run's own config: -c {self.run_of.folder / 'config.yaml'}"
                 ) from error
 
-    before_test = before_predict = before_validate
+    before_test = before_validate
 
-    def after_predict(self) -> None:
-        """Keep the rollouts as a dataset in the run folder.
+    def before_predict(self) -> None:
+        """Predictions of several processes would have to be put together: one does it.
 
         Raises:
-            ConfigError: Several processes have a part of them each.
+            ConfigError: Several processes were asked for.
         """
         if self.trainer.world_size > 1:
             raise ConfigError("predict runs on one process; leave configs/trainer/ddp.yaml out.")
+        self.before_validate()
+
+    def after_predict(self) -> None:
+        """Keep the rollouts as a dataset in the run folder."""
         rolled = self.trainer.predict_loop.predictions
         path = self.run_of.folder / "predictions.h5"
         with Writer(path, overwrite=True) as writer:
@@ -140,6 +144,8 @@ def execute(run: Run, arguments: list[str], asking: bool) -> None:
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
             )
+        if torch.distributed.is_initialized():  # or its threads are cut off at the end
+            torch.distributed.destroy_process_group()
     except BaseException:
         if fitting and (run.folder / "checkpoints/last.ckpt").exists():
             told = f"the last checkpoint is kept; the same command with --run {run.folder.name}"

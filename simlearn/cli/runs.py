@@ -103,9 +103,10 @@ def shared(path: Path) -> Iterator[Path]:
 
 
 def _read_note(note: Path) -> str:
-    end = time.monotonic() + 60
+    began, end = time.time(), time.monotonic() + 60
     while time.monotonic() < end:
-        if note.exists():
+        # a note that is older than the launch was left by a training that was killed
+        if note.exists() and note.stat().st_mtime > began - 120:
             return note.read_text(encoding="utf-8")
         time.sleep(0.05)
     raise EnvironmentFault(

@@ -10,7 +10,7 @@ import torch
 
 from simlearn.component import ConfigError, DataError, describe
 from simlearn.data.generate import DatasetGenerator, sample_times
-from simlearn.data.screen import checked, column_names, pieces, unused
+from simlearn.data.screen import checked, column_names, common_interval, pieces, unused
 from simlearn.data.store import read
 from simlearn.data.windows import Windows
 from simlearn.state import Trajectory
@@ -70,7 +70,9 @@ class TrajectoryData(pl.LightningDataModule):
         self.given: Sequence[Trajectory] | None = None
         self.training: Sequence[Trajectory] = ()
         self.validation: Sequence[Trajectory] = ()
+        self.interval: float | None = None
         self.provenance: dict[str, Any] = {}
+        self._trained: Windows | None = None
 
     @classmethod
     def of(
@@ -91,15 +93,16 @@ class TrajectoryData(pl.LightningDataModule):
         loaded = list(self._load())
         names = column_names(self.provenance, loaded)
         marked = [checked(one, n, names, self.missing) for n, one in enumerate(loaded)]
-        drawn = [part for one in marked for part in pieces(one)]
-        if not drawn:
+        count = len(marked)
+        if self.held_out and count < 2:
+            raise ConfigError(f"held_out needs at least two trajectories, there is {count}.")
+        kept = min(count - 1, max(1, round(self.held_out * count))) if self.held_out else 0
+        # whole trajectories are held out, and cut afterwards: nothing of them is trained on
+        self.training = [part for one in marked[: count - kept] for part in pieces(one)]
+        self.validation = [part for one in marked[count - kept :] for part in pieces(one)]
+        if not self.training or (kept and not self.validation):
             raise DataError("No two complete samples follow one another in the data.")
-        if self.held_out and len(drawn) < 2:
-            raise ConfigError(f"held_out needs at least two trajectories, there is {len(drawn)}.")
-        kept = (
-            min(len(drawn) - 1, max(1, round(self.held_out * len(drawn)))) if self.held_out else 0
-        )
-        self.training, self.validation = drawn[: len(drawn) - kept], drawn[len(drawn) - kept :]
+        self.interval = common_interval(self.validation)
 
     def _load(self) -> Sequence[Trajectory]:
         if self.given is not None:
@@ -152,7 +155,14 @@ class TrajectoryData(pl.LightningDataModule):
             wanted: int = module.objective.length(self.training)
             return wanted
 
-        return self._windows(self.training, length, module.steps_per_call)
+        if self._trained is None:
+            last = length(self.trainer.max_epochs or 0)
+            if last != length(self.trainer.current_epoch):
+                # Lightning counts batches once, unless it is told that they change
+                self.trainer.reload_dataloaders_every_n_epochs = 1
+            self._trained = self._windows(self.training, length, module.steps_per_call)
+        self._trained.set_epoch(self.trainer.current_epoch)
+        return self._trained
 
     def val_dataloader(self) -> Windows | list[Any]:
         """Windows of the held-out trajectories, in order, long enough for a rollout.

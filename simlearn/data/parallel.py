@@ -11,7 +11,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from simlearn.data.generate import SHARD, DatasetGenerator, System
+from simlearn.data.generate import SHARD, DatasetGenerator
 from simlearn.state import Trajectory
 
 AHEAD = 2  # pieces in the making for each worker, so that memory does not grow with the dataset
@@ -26,7 +26,7 @@ def draw(
     """
     size = SHARD if getattr(generator, "stack", True) else max(1, count // (8 * workers))
     pieces = [range(a, min(a + size, count)) for a in range(0, count, size)]
-    if workers < 2 or len(pieces) < 2 or not isinstance(generator, System):
+    if workers < 2 or len(pieces) < 2:
         yield from generator.draw(range(count), times, seed)
         return
     context = multiprocessing.get_context("spawn")

@@ -10,19 +10,14 @@ from typing import Any
 import torch
 
 from simlearn.component import DataError
+from simlearn.data.importing.columns import state_names
 from simlearn.state import Trajectory
 
 
 def column_names(provenance: Mapping[str, Any], trajectories: Sequence[Trajectory]) -> list[str]:
     """Names of the columns of the state, as imported; numbered where nobody named them."""
     dim = trajectories[0].dim if trajectories else 0
-    columns = provenance.get("columns")
-    if isinstance(columns, Mapping):
-        second = columns.get("velocity") or columns.get("momentum") or []
-        names = [*columns.get("state", []), *second]
-        if len(names) == dim:
-            return names
-    return [f"column {k}" for k in range(dim)]
+    return state_names(provenance.get("columns"), dim, "column ")
 
 
 def checked(one: Trajectory, number: int, names: Sequence[str], missing: str) -> Trajectory:
@@ -70,6 +65,16 @@ def pieces(one: Trajectory) -> list[Trajectory]:
                 found.append(replace(one.slice(start, k), mask=None))
             start = k + 1
     return found
+
+
+def common_interval(trajectories: Sequence[Trajectory]) -> float | None:
+    """The one interval between all samples, None where they differ by more than 1e-4 of it."""
+    gaps = [one.t.diff(dim=0).flatten() for one in trajectories if one.steps > 1]
+    if not gaps:
+        return None
+    every = torch.cat(gaps)
+    middle = float(every.median())
+    return middle if bool(((every - middle).abs() <= 1e-4 * middle).all()) else None
 
 
 def unused(**given: tuple[Any, Any]) -> None:

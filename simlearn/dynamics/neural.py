@@ -38,10 +38,8 @@ class TanhNet(nn.Module):
     def gradient(self, x: Tensor) -> Tensor:
         """Gradient ``[rows, sizes[0]]`` of a scalar network in its input.
 
-        One forward and one backward product a layer.
-
-        No autograd graph is needed, so it runs under inference mode and costs half of
-        `torch.func.grad`.
+        One forward and one backward product a layer. No autograd graph is needed, so it runs under
+        inference mode and costs half of `torch.func.grad`.
         """
         *hidden, last = self._linear()
         slopes = []
@@ -155,7 +153,7 @@ class MLPField(VectorField):
     def standardize(self, x: Tensor, slope: Tensor, drive: Tensor | None = None) -> None:
         """Measure state, drive and slope by column; a constant column keeps the unit 1."""
         x, slope = x.reshape(-1, x.shape[-1]), slope.reshape(-1, slope.shape[-1])
-        if drive is not None and len(self.centre) > x.shape[-1]:
+        if drive is not None:
             x = torch.cat([x, drive.reshape(-1, drive.shape[-1])], dim=-1)
         self.centre.copy_(x.mean(0))
         self.spread.copy_(spread_of(x))
@@ -227,10 +225,24 @@ class Flattened(VectorField):
         answer = self.field(t, x.reshape(topology.num_systems, -1), flat)
         return answer.reshape(x.shape)
 
+    @property
+    def inputs(self) -> int:
+        """Control inputs of each row."""
+        return getattr(self.field, "inputs", 0) // self.rows
+
+    @property
+    def attributes(self) -> int:
+        """Parameters of each system."""
+        return getattr(self.field, "attributes", 0)
+
     def standardize(self, x: Tensor, slope: Tensor, drive: Tensor | None = None) -> None:
         """Measure every coordinate of every row by itself."""
-        if isinstance(self.field, Standardizable):
-            self.field.standardize(x.flatten(1)[:, None], slope.flatten(1)[:, None])
+        if not isinstance(self.field, Standardizable):
+            return
+        if drive is not None:
+            rows, shared = drive.split([self.inputs, self.attributes], dim=-1)
+            drive = torch.cat([rows.flatten(1), shared[:, 0]], dim=-1)[:, None]
+        self.field.standardize(x.flatten(1)[:, None], slope.flatten(1)[:, None], drive)
 
 
 def _wide(value: Tensor | None, systems: int) -> Tensor | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import torch
 
 from simlearn.component import DataError
+from simlearn.data.screen import pieces
 from simlearn.dynamics.base import Dynamics
 from simlearn.dynamics.linear import Estimate
 from simlearn.simulator import Simulator
@@ -25,7 +26,7 @@ class Evidence:
     """What a simulator is held against.
 
     Attributes:
-        held_out: Trajectories it was not trained on.
+        held_out: Trajectories it was not trained on, cut where samples are missing.
         training: Trajectories it was trained on.
         siblings: Simulators of the same description trained from other seeds.
         references: Simulators drawn beside it, never judged.
@@ -49,8 +50,11 @@ class Evidence:
 
     def __post_init__(self) -> None:
         for name in ("held_out", "training"):
-            if isinstance(getattr(self, name), Trajectory):
-                object.__setattr__(self, name, (getattr(self, name),))
+            given = getattr(self, name)
+            whole = (given,) if isinstance(given, Trajectory) else given
+            # nobody is held against a sample that is missing
+            cut = [part for one in whole for part in pieces(one)]
+            object.__setattr__(self, name, tuple(cut))
 
     def box(self) -> float:
         """Largest absolute component of any state in the evidence."""

@@ -53,9 +53,15 @@ class Facts:
         return self.census.step is not None
 
     @property
-    def shortest(self) -> int:
-        """Samples of the shortest trajectory."""
-        return min(self.census.lengths)
+    def typical(self) -> int:
+        """Samples of a trajectory such that nine tenths of all samples lie in longer ones."""
+        lengths = sorted(self.census.lengths)
+        left = 0.1 * sum(lengths)
+        for length in lengths:
+            left -= length
+            if left <= 0:
+                return length
+        return lengths[-1]
 
 
 def noise(facts: Facts, dataset: Dataset, half: int) -> float:
@@ -64,7 +70,7 @@ def noise(facts: Facts, dataset: Dataset, half: int) -> float:
     From third differences, whose variance is 20 σ² for white noise, and which a smooth curve hardly
     has; 0 where the times are irregular.
     """
-    if not facts.regular or facts.shortest < 4:
+    if not facts.regular or facts.typical < 4:
         return 0.0
     third = [one.x[..., :half].diff(n=3, dim=0).reshape(-1, half) for one in dataset]
     return float((torch.cat(third).square().mean(0) / 20).sqrt().norm())

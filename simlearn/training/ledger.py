@@ -28,7 +28,10 @@ class Ledger(pl.Callback):
         self._counted = 0
 
     def count(self, loss: Tensor) -> Tensor:
-        """Take note of an evaluation; gives the loss back. Nothing is read from the device."""
+        """Take note of an evaluation; gives the loss back. Nothing is read from the device.
+
+        Several processes count the mean of their losses.
+        """
         self.loss = loss.detach()
         self._sum = self._sum + self.loss
         self._counted += 1

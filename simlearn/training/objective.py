@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -18,9 +19,11 @@ Scale = Literal["none", "column", "body"]
 
 
 def central_differences(trajectory: Trajectory) -> tuple[Trajectory, Tensor]:
-    """States with dx/dt, as recorded or by central differences on the interior samples.
+    """States with dx/dt, as recorded or by differences of second order in the intervals.
 
-    (x[k+1] − x[k−1]) / (t[k+1] − t[k−1]), an error of second order in the interval.
+    With h before and H after sample k, the slope of the parabola through three samples,
+    (h² x[k+1] + (H² − h²) x[k] − H² x[k−1]) / (h H (h + H)). Control inputs jump at the samples, so
+    with them it is (x[k+1] − x[k]) / H at the middle of the interval, where inputs[k] acts.
 
     Raises:
         DataError: Neither is there a derivative, nor are there three states.
@@ -32,10 +35,20 @@ def central_differences(trajectory: Trajectory) -> tuple[Trajectory, Tensor]:
             f"Central differences need three states, got {trajectory.steps}. "
             "Record the derivative, or take longer trajectories."
         )
-    span = trajectory.t[2:] - trajectory.t[:-2]
-    if span.ndim == 2:
-        span = span[:, trajectory.topology.system]
-    slope = (trajectory.x[2:] - trajectory.x[:-2]) / span.reshape(len(span), -1, 1).to(trajectory.x)
+    x, gap = trajectory.x, trajectory.t.diff(dim=0)
+    if gap.ndim == 2:
+        gap = gap[:, trajectory.topology.system]
+    gap = gap.reshape(len(gap), -1, 1).to(x)
+    if trajectory.inputs is not None:
+        middle = replace(
+            trajectory.slice(0, trajectory.steps - 1),
+            t=(trajectory.t[1:] + trajectory.t[:-1]) / 2,
+            x=(x[1:] + x[:-1]) / 2,
+        )
+        return middle, x.diff(dim=0) / gap
+    before, after = gap[:-1], gap[1:]
+    forward, backward = x[2:] - x[1:-1], x[1:-1] - x[:-2]
+    slope = (before / after * forward + after / before * backward) / (before + after)
     return trajectory.slice(1, trajectory.steps - 1), slope
 
 
@@ -132,6 +145,6 @@ def _floor(sizes: Tensor) -> Tensor:
 
 
 def same_interval(simulator: Simulator, window: Trajectory) -> bool:
-    """Whether the data are sampled at the simulator's step."""
-    interval = float((window.t[1] - window.t[0]).flatten()[0])
-    return abs(interval - simulator.dt) <= 1e-4 * simulator.dt
+    """Whether all samples of a window are one step of the simulator apart."""
+    apart = (window.t.diff(dim=0) - simulator.dt).abs()
+    return bool((apart <= 1e-4 * simulator.dt).all())

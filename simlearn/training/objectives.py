@@ -157,8 +157,14 @@ class OneStep(Scaled):
 
 def _refuse_interval(simulator: Simulator, window: Trajectory) -> None:
     if not same_interval(simulator, window):
-        interval = float((window.t[1] - window.t[0]).flatten()[0])
+        gaps = window.t.diff(dim=0)
+        low, high = float(gaps.min()), float(gaps.max())
+        if high - low <= 1e-4 * high:
+            raise ConfigError(
+                f"The simulator steps by {simulator.dt:g}, the data are sampled every {low:g}. "
+                "Set simulator.dt to the interval of the data."
+            )
         raise ConfigError(
-            f"The simulator steps by {simulator.dt:g}, the data are sampled every {interval:g}. "
-            "Set simulator.dt to the interval of the data."
+            f"The simulator steps by {simulator.dt:g}, the data are sampled irregularly, every "
+            f"{low:g} to {high:g}. Rollouts need even samples; take DerivativeMatching."
         )

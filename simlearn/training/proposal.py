@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
+from simlearn.data.screen import pieces
 from simlearn.data.store import Dataset
 from simlearn.state import Trajectory
 from simlearn.training.facts import Facts, noise
@@ -43,8 +44,14 @@ def propose(dataset: Dataset) -> Proposal:
     Raises:
         DataError: The dataset holds no trajectory.
     """
+    whole = tuple(part for one in dataset for part in pieces(one))
+    dataset = replace(dataset, trajectories=whole)
     facts = Facts.of(dataset)
     reasons: list[str] = []
+    if facts.first.topology.node_attr is not None:
+        reasons.append(
+            "Parameters of the nodes are kept in the file, but no proposed field sees them."
+        )
     dynamics, integrator, extra = _dynamics(facts, list(dataset), reasons)
     model: dict[str, Any] = {
         "simulator": {
@@ -102,7 +109,12 @@ def _of_many(
 ) -> tuple[dict[str, Any], str, dict[str, Any]]:
     one = facts.first
     rows, edges = one.topology.rows, one.topology.graph.edge_index.shape[1]
-    if one.topology.node_names and facts.second and edges == rows * (rows - 1) and not told:
+    if (
+        one.topology.node_names
+        and facts.second == "velocity"
+        and edges == rows * (rows - 1)
+        and not told
+    ):
         near, far = _distances(trajectories)
         reasons.append(
             f"{rows} named bodies with velocities in which all act on all: one weight for each "
@@ -146,11 +158,11 @@ def _distances(trajectories: Sequence[Trajectory]) -> tuple[float, float]:
 
 
 def _objective(facts: Facts, reasons: list[str]) -> dict[str, Any]:
-    if not facts.regular or facts.shortest < 4:
+    if not facts.regular or facts.typical < 4:
         how = "recorded slopes" if facts.first.derivative is not None else "central differences"
         reasons.append(f"The times are irregular, so it is fitted to {how}.")
         return _spec("DerivativeMatching")
-    horizon = max(1, min(20, facts.shortest - 1))
+    horizon = max(1, min(20, facts.typical - 1))
     reasons.append(f"Trained through rollouts of {horizon} steps of {facts.dt:g}.")
     return _spec("MultiStep", horizon=horizon)
 

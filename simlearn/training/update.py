@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from simlearn.component import ConfigError
 from simlearn.randomness import generator
 from simlearn.state import Trajectory
-from simlearn.training.validation import MONITORED
+from simlearn.training.validation import MONITORED, rolls
 
 if TYPE_CHECKING:
     from simlearn.training.module import SimulatorModule
@@ -33,14 +33,16 @@ def update(module: SimulatorModule, windows: Sequence[Trajectory]) -> None:
 
         def closure(window: Trajectory = window) -> Tensor:
             optimizer.zero_grad()
-            loss = module.ledger.count(_stabilized_loss(module, window))
+            loss = _stabilized_loss(module, window)
             if alone:
                 loss.backward()
             else:
                 module.manual_backward(loss)
             if module.clip is not None:
                 torch.nn.utils.clip_grad_norm_(weights, module.clip)
-            return loss
+            # a line search must see the same number on every process, or they part
+            told = loss.detach() if alone else module.trainer.strategy.reduce(loss.detach())
+            return module.ledger.count(told)
 
         (wrapped if number == len(windows) - 1 else optimizer).step(closure)
         module.ledger.updated(optimizer)
@@ -84,8 +86,15 @@ def refuse_impatience(module: SimulatorModule) -> None:
     Raises:
         ConfigError: It was asked for.
     """
-    if module.patience is not None and not module.trainer.datamodule.validation:
+    data = module.trainer.datamodule
+    if module.patience is not None and not data.validation:
         raise ConfigError("model.patience needs held-out data: set data.held_out above zero.")
+    if module.patience is not None and not rolls(module.simulator, data.interval):
+        told = "irregularly" if data.interval is None else f"every {data.interval:g}"
+        raise ConfigError(
+            "model.patience looks at rollouts of held-out data, which are sampled "
+            f"{told} while the simulator steps by {module.simulator.dt:g}. Leave it out."
+        )
 
 
 def refuse_nothing_to_learn(module: SimulatorModule) -> None:

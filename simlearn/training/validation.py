@@ -10,7 +10,7 @@ from torch import Tensor
 
 from simlearn.simulator import Simulator
 from simlearn.state import Trajectory
-from simlearn.training.objective import row_time, same_interval
+from simlearn.training.objective import row_time
 
 if TYPE_CHECKING:
     from simlearn.training.module import SimulatorModule
@@ -29,6 +29,11 @@ def through(simulator: Simulator, window: Trajectory) -> Trajectory:
     )
 
 
+def rolls(simulator: Simulator, interval: float | None) -> bool:
+    """Whether held-out data of an interval can be laid beside a rollout, step by step."""
+    return interval is not None and abs(interval - simulator.dt) <= 1e-4 * simulator.dt
+
+
 def rollout_errors(
     simulator: Simulator, window: Trajectory, provenance: Mapping[str, Any]
 ) -> dict[str, Tensor]:
@@ -36,15 +41,12 @@ def rollout_errors(
 
     "rollout_error" is that of the positions, with "velocity_error" or "momentum_error" beside it
     where the data say what their second half is; of the whole state otherwise. A rollout that does
-    not reach the end of the window has an infinite error. Empty where the data are sampled at other
-    times than the simulator steps.
+    not reach the end of the window has an infinite error.
     """
-    if not same_interval(simulator, window):
-        return {}
     rolled = through(simulator, window)
-    if rolled.status != "ok":
-        return {MONITORED: torch.tensor(torch.inf, device=window.x.device)}
-    error = (rolled.x - window.x)[1:]
+    error = torch.full_like(window.x, torch.inf)
+    if rolled.status == "ok":
+        error = (rolled.x - window.x)[1:]
     units = provenance.get("units", {})
     second = next((part for part in ("velocity", "momentum") if part in units), None)
     if second is None or window.dim % 2:
@@ -65,6 +67,7 @@ def validate(module: SimulatorModule, window: Trajectory) -> None:
     with torch.no_grad():
         head = window.slice(0, module.objective.length(data.training))
         found = {name: module.objective.loss(module.simulator, head)}
-        found |= rollout_errors(module.simulator, window, data.provenance)
+        if rolls(module.simulator, data.interval):
+            found |= rollout_errors(module.simulator, window, data.provenance)
     systems = window.topology.num_systems
     module.log_dict(found, batch_size=systems, sync_dist=trainer.world_size > 1)

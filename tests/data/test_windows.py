@@ -90,6 +90,8 @@ def test_windows_lie_end_to_end_unless_told_otherwise(stride):
         strategy=SimpleNamespace(root_device=torch.device("cpu")),
         global_rank=0,
         world_size=1,
+        max_epochs=3,
+        current_epoch=0,
     )
     data.setup("fit")
     bundles = list(data.train_dataloader())

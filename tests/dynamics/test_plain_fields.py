@@ -139,3 +139,19 @@ def test_an_estimate_is_determined_by_error_and_sign(value, error, positive, det
 def test_the_relative_error_of_nothing_is_infinite():
     assert Estimate(0.0, 1e-9).relative_error == math.inf
     assert Estimate(-4.0, 1.0).relative_error == 0.25
+
+
+def test_a_flattened_field_sees_inputs_and_parameters_of_all_rows(seeded):
+    """Standardized and driven: [rows · u] inputs and the parameters of the system."""
+    field = Flattened(MLPField(dim=6, width=8, inputs=3, attributes=2), rows=3).double()
+    assert (field.inputs, field.attributes) == (1, 2)
+    x, slope = normal(10, 3, 2, seed=1), normal(10, 3, 2, seed=2)
+    inputs, shared = normal(10, 3, 1, seed=3), normal(10, 1, 2, seed=4).expand(10, 3, 2)
+    field.standardize(x, slope, torch.cat([inputs, shared], dim=-1))
+    wanted = torch.cat([x.flatten(1), inputs.flatten(1), shared[:, 0]], dim=-1)
+    torch.testing.assert_close(field.field.centre, wanted.mean(0))
+    topology = Topology.complete(3).replace(inputs=inputs[0], system_attr=shared[0, :1])
+    answer = field(0.0, x[0], topology)
+    assert answer.shape == (3, 2)
+    moved = topology.replace(inputs=inputs[0] + 1)
+    assert not torch.equal(answer, field(0.0, x[0], moved))

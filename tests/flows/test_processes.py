@@ -81,6 +81,26 @@ def test_two_processes_equal_one_with_the_doubled_batch(here, shell):
     assert kept == ["metrics-before.csv", "metrics.csv"]
 
 
+LBFGS = """
+model:
+  optimizer: {class_path: torch.optim.LBFGS, init_args: {max_iter: 5, line_search_fn: strong_wolfe}}
+  scheduler: {class_path: torch.optim.lr_scheduler.ReduceLROnPlateau, init_args: {patience: 0}}
+  clip: null
+data: {batch_size: null, held_out: 0.0}
+trainer: {max_epochs: 8}
+"""
+
+
+def test_line_searches_and_plateaus_see_one_loss(here, shell):
+    """Two processes that each followed their own loss would part, and then wait for ever."""
+    (here / "lbfgs.yaml").write_text(LBFGS)
+    ddp = ["--trainer.strategy", "ddp", "--trainer.devices", "2", "--trainer.accelerator", "cpu"]
+    two = launched(here, "simlearn", "fit", "-c", "batch8.yaml", "-c", "lbfgs.yaml", *ddp)
+    assert two.returncode == 0, two.stderr
+    assert shell("fit", "-c", "batch16.yaml", "-c", "lbfgs.yaml").returncode == 0
+    same(weights("runs/batch16"), weights("runs/batch8"))
+
+
 def test_torchrun_shares_one_run_folder(here):
     """Processes that somebody else started agree on the folder that the first one claimed."""
     (here / "runs/batch8").mkdir(parents=True)

@@ -315,3 +315,21 @@ def test_energy_that_is_lost_at_once_is_no_pass():
     assert ratio.passed, "the error does not grow any more"
     assert size.value == pytest.approx(1.0, abs=0.02)
     assert finding.verdict == "fail"
+
+
+def test_nobody_is_judged_on_missing_samples():
+    """Zeros under a mask are no truth: the evidence is cut there, and the exact law passes."""
+    from simlearn import Topology, Trajectory
+    from simlearn.data.generate import sample_times
+    from simlearn_mechanics import MassSpring
+
+    (one,) = MassSpring().draw(range(1), sample_times(61, 0.1), 0)
+    mask = torch.ones(61, 1, dtype=torch.bool)
+    mask[[0, 40]] = False
+    x = torch.where(mask[..., None], one.x, 0.0)
+    held = Trajectory(one.t, x, Topology.isolated(1), mask=mask)
+    evidence = simlearn.Evidence(held_out=[held])
+    assert [part.steps for part in evidence.held_out] == [39, 20]
+    law = simlearn.Simulator(MassSpring().truth(), RK4(), 0.1)
+    finding = ForecastError(horizon=38, limit=1e-3).run(law, evidence)
+    assert finding.verdict == "pass"

@@ -312,3 +312,21 @@ def test_one_trajectory_or_a_file_is_data_enough(tmp_path, data, seeded):
         fitted = simlearn.fit(small(), given, max_epochs=1, progress=False)
         assert fitted.provenance["training"]["trajectories"] == 1
     assert fitted.provenance["data"]["made"] == "here"
+
+
+def test_standardize_takes_systems_of_several_sizes_and_what_the_field_sees(seeded):
+    """Rows of all systems are samples; parameters that the field does not see stay outside."""
+    tracks = []
+    for rows in (2, 3):
+        rng = torch.Generator().manual_seed(rows)
+        x = torch.randn(5, rows, 2, generator=rng, dtype=torch.float64)
+        topology = simlearn.Topology.complete(rows).replace(
+            system_attr=torch.full((1, 1), float(rows), dtype=torch.float64)
+        )
+        inputs = torch.randn(5, rows, 1, generator=rng, dtype=torch.float64)
+        t = torch.arange(5, dtype=torch.float64)
+        tracks.append(Trajectory(t, x, topology, inputs=inputs))
+    field = MLPField(dim=2, width=4, inputs=1).double()
+    Standardize().prepare(Simulator(field, RK4(), 1.0), tracks)
+    every = torch.cat([torch.cat([o.x, o.inputs], dim=-1).flatten(0, 1) for o in tracks])
+    torch.testing.assert_close(field.centre, every.mean(0))

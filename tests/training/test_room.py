@@ -173,8 +173,11 @@ def test_a_lost_rollout_has_an_infinite_error_and_no_nan(data):
     simulator.dynamics.rate.fill_(1e300)
     from simlearn.training.validation import rollout_errors
 
-    found = rollout_errors(simulator, data[0], {})
-    assert found == {"rollout_error": torch.tensor(torch.inf)}
+    units = {"units": {"position": "", "momentum": ""}}
+    lost = rollout_errors(simulator, data[0], units)
+    # the same numbers as a sound rollout has, or processes would wait for one another
+    assert set(lost) == set(rollout_errors(field(), data[0], units))
+    assert all(float(value) == torch.inf for value in lost.values())
 
 
 def test_early_stopping_keeps_the_best_weights(data):
@@ -234,3 +237,72 @@ def test_fit_takes_the_whole_room(data, seeded):
         progress=False,
     )
     assert done.provenance["optimizer"]["updates"] == 5
+
+
+def test_a_curriculum_is_validated_after_every_epoch(data):
+    """Fewer and longer windows each epoch: the held-out rollouts, patience and resume go on."""
+    module = {"objective": MultiStep(20, start=1, grow_over=5), "patience": 30}
+    found, seen = trained(data, field(), 10, module=module, held_out=0.2, batch_size=8)
+    errors = [one["rollout_error"] for one in seen]
+    assert len(set(errors)) == 10
+    best = next(c for c in found.trainer.callbacks if type(c).__name__ == "Best")
+    assert best.value == pytest.approx(min(errors))
+    assert best.epoch == errors.index(min(errors))
+
+
+def test_what_is_held_out_is_in_no_piece_of_the_training(data):
+    """Trajectories are held out whole, and cut at their gaps afterwards."""
+    from dataclasses import replace
+
+    mask = torch.ones(61, 1, dtype=torch.bool)
+    mask[20] = mask[40] = False
+    held = TrajectoryData.of([replace(one, mask=mask) for one in data], held_out=0.2)
+    held.setup("fit")
+    assert (len(held.training), len(held.validation)) == (15, 3)
+    assert torch.equal(held.validation[0].x, data[5].x[:20])
+    starts = {float(one.x[0, 0, 0]) for one in held.training}
+    assert not starts & {float(one.x[0, 0, 0]) for one in held.validation}
+
+
+def test_patience_needs_rollouts_that_can_be_compared(data):
+    from simlearn.state import Trajectory
+
+    uneven = [Trajectory(one.t[::7].square(), one.x[::7], one.topology) for one in data]
+    module = {"objective": DerivativeMatching(), "patience": 3}
+    with pytest.raises(ConfigError, match="sampled irregularly while the simulator"):
+        trained(uneven, field(), 1, module=module, held_out=0.2)
+
+
+def test_rollouts_are_never_compared_across_a_gap(data):
+    """The exact law has no loss; a window with a gap in its middle is refused, not compared."""
+    keep = [k for k in range(61) if k != 30]
+    one = data[0]
+    gap = simlearn.Trajectory(one.t[keep], one.x[keep], one.topology)
+    objective, truth = MultiStep(5), Simulator(MassSpring().truth(), RK4(), 0.1)
+    objective.prepare([gap])
+    assert float(objective.loss(truth, gap.slice(0, 6))) < 1e-9
+    with pytest.raises(ConfigError, match=r"sampled irregularly, every 0\.1 to 0\.2"):
+        objective.loss(truth, gap.slice(27, 33))
+
+
+@pytest.mark.parametrize("driven", [False, True])
+def test_differences_are_of_second_order_on_uneven_times(driven):
+    """Halved intervals, a quarter of the error; with inputs that jump at the samples, too."""
+    from simlearn.training.objective import central_differences
+
+    errors = []
+    for count in (100, 200, 400):
+        rng = torch.Generator().manual_seed(0)
+        t = torch.linspace(0, 6, count, dtype=torch.float64)
+        gap = t[1] - t[0]
+        t = t + 0.3 * gap * torch.rand(count, generator=rng, dtype=torch.float64)
+        x, inputs = t.sin()[:, None, None], None
+        if driven:  # dx/dt = cos t + u, u a staircase
+            u = torch.arange(count, dtype=torch.float64).remainder(2)
+            x = x + torch.cat([torch.zeros(1), (u[:-1] * t.diff())]).cumsum(0)[:, None, None]
+            inputs = u[:, None, None]
+        track = simlearn.Trajectory(t, x, simlearn.Topology.isolated(1), inputs=inputs)
+        inner, slope = central_differences(track)
+        exact = inner.t.cos()[:, None, None] + (inner.inputs if driven else 0)
+        errors.append(float((slope - exact).abs().max()))
+    assert errors[0] / errors[2] > 10
