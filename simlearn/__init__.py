@@ -37,9 +37,11 @@ if TYPE_CHECKING:
     from simlearn.stability.evidence import energy_of as energy_of
     from simlearn.stability.evidence import inputs_for as inputs_for
     from simlearn.stability.finding import Curve as Curve
+    from simlearn.stability.finding import Film as Film
     from simlearn.stability.finding import Finding as Finding
     from simlearn.stability.finding import Line as Line
     from simlearn.stability.finding import Metric as Metric
+    from simlearn.stability.finding import Track as Track
     from simlearn.stability.gate import check as check
     from simlearn.stability.report import Report as Report
     from simlearn.state import Graph as Graph
@@ -72,7 +74,7 @@ _HOMES = {
     "simulator": ("Simulator",),
     "stability.check": ("Check",),
     "stability.evidence": ("Evidence", "energy_of", "inputs_for"),
-    "stability.finding": ("Curve", "Finding", "Line", "Metric"),
+    "stability.finding": ("Curve", "Film", "Finding", "Line", "Metric", "Track"),
     "stability.gate": ("check",),
     "stability.report": ("Report",),
     "state": ("Graph", "Topology", "Trajectory"),

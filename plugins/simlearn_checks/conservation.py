@@ -10,6 +10,14 @@ from simlearn.dynamics import SplitField
 from simlearn_checks.common import kept_every, left_at, line, positive, since
 
 TREND = "energy error, last tenth / first"
+ENERGY = (
+    "an energy error without a trend lets a rollout of any length be trusted in its statistics, "
+    "even where its phase is off; one that grows ends in an explosion or a standstill."
+)
+MOMENTUM = (
+    "a closed system cannot push itself. Momentum that drifts beyond rounding shows forces without "
+    "partners, which the data never had."
+)
 LOST_AT_ONCE = 0.5  # an error twice as large at first has settled at another energy
 
 
@@ -67,6 +75,7 @@ class EnergyDrift(simlearn.Check):
                 "Use a symplectic integrator with a SplitField, or ImplicitMidpoint.",
                 "Take a smaller step.",
             ),
+            meaning=ENERGY,
         )
 
 
@@ -153,6 +162,7 @@ class MomentumDrift(simlearn.Check):
             f"(largest relative change {worst:.2g}).",
             {"Momentum": Curve(lines, since(evidence), "|ΔP| / Σ|p|", caption, y_scale="log")},
             ("Use a field of pair forces (PairForce), which keeps momentum by construction.",),
+            meaning=MOMENTUM,
         )
 
 

@@ -14,15 +14,22 @@ from simlearn import (
     Curve,
     DataError,
     Evidence,
+    Film,
     Finding,
     Line,
     Metric,
     Simulator,
     Trajectory,
 )
+from simlearn.plot import film
 from simlearn_checks.common import line, per, positive, row_names, since
 
 TRUTH = "(truth)"
+DRAWN = 8  # rows of one picture that can be told apart
+MEANING = (
+    "how far a forecast may be trusted, and until when. Chaotic systems part from any forecast in "
+    "the end: a straight rise of the (logarithmic) error is that, an early jump is a wrong law."
+)
 
 
 class ForecastError(simlearn.Check):
@@ -67,20 +74,19 @@ class ForecastError(simlearn.Check):
         """Forecast from each start and compare positions."""
         worst: dict[str, dict[str, float]] = {}
         curves: dict[str, Curve] = {}
+        films: dict[str, Film] = {}
         for number in range(min(self.starts, max(1, len(evidence.held_out)))):
             truth = evidence.require(self.horizon, simulator.dt, number)
             names = self._known(row_names(truth))
             rolled = evidence.rollouts(simulator, self.horizon, 1, number)
             errors = {name: self._errors(one, truth, names) for name, one in rolled.items()}
             for name, (_, error) in errors.items():
-                last = error[-1] if self.at == "end" else error.amax(0)
-                if rolled[name].status != "ok":
-                    last = torch.full_like(last, torch.inf)
-                for body, value in zip(names, last.tolist(), strict=True):
+                for body, value in zip(names, self._last(error, rolled[name]), strict=True):
                     seen = worst.setdefault(body, {})
                     seen[name] = max(seen.get(name, 0.0), value)
             if number == 0:
                 curves = self._curves(rolled, truth, errors, evidence)
+                films = self._films(rolled[""], truth, evidence)
         metrics = self._metrics(worst, evidence.units.get("position", ""))
         missed = [m.name.removeprefix("error of ") for m in metrics if not m.passed]
         verdict = f"misses its limit for {', '.join(missed)}" if missed else "meets every limit"
@@ -93,7 +99,16 @@ class ForecastError(simlearn.Check):
                 "Train through longer rollouts (MultiStep with a larger horizon), or longer.",
                 "Give it more data of the rows that miss.",
             ),
+            films=films,
+            meaning=MEANING,
         )
+
+    def _last(self, error: Tensor, one: Trajectory) -> list[float]:
+        """The error of each row that is judged; infinite where the rollout was lost."""
+        if one.status != "ok":
+            return [float("inf")] * error.shape[1]
+        last: list[float] = (error[-1] if self.at == "end" else error.amax(0)).tolist()
+        return last
 
     def _known(self, names: list[str]) -> list[str]:
         """The names of the rows, if they contain every name that the arguments use."""
@@ -135,21 +150,26 @@ class ForecastError(simlearn.Check):
         errors: Mapping[str, tuple[Tensor, Tensor]],
         evidence: Evidence,
     ) -> dict[str, Curve]:
-        names, unit = row_names(truth), per(evidence.units.get("position", ""))
+        names = row_names(truth)
         growth = [
             line(name, t[1:] - t[0], error[1:, k].clamp_min(1e-12), names[k])
             for name, (t, error) in errors.items()
             for k in self._drawn(names)
         ]
-        about = f", seen from {self.origin}" if self.origin else ""
-        caption = f"Distance to the held-out data{about}."
-        label = f"error of the position{unit}"
+        caption = f"Distance to the held-out data{f', from {self.origin}' if self.origin else ''}."
+        label = f"error of the position{per(evidence.units.get('position', ''))}"
         span = float(rolled[""].t[-1] - rolled[""].t[0]) * (1 + 1e-9)
         seen = truth.slice(0, int((truth.t - truth.t[0] <= span).sum()))
         return {
             "Growth of the error": Curve(growth, since(evidence), label, caption, y_scale="log"),
             **self._paths(rolled, seen, evidence),
         }
+
+    def _films(self, rolled: Trajectory, truth: Trajectory, evidence: Evidence) -> dict[str, Film]:
+        """The forecast beside the data, moving; none where it was lost at once."""
+        if rolled.steps < 3:
+            return {}
+        return {"Forecast beside the data": film(rolled, truth, evidence.units, None, self.origin)}
 
     def _paths(
         self, rolled: Mapping[str, Trajectory], truth: Trajectory, evidence: Evidence
@@ -166,22 +186,26 @@ class ForecastError(simlearn.Check):
                 for name, track in tracks.items()
                 for k in bodies
             ]
-            return {"Forecast and truth": Curve(lines, since(evidence), f"position{unit}")}
+            told = f"Held-out data dotted, {len(bodies)} of {len(names)} rows."
+            return {"Forecast and truth": Curve(lines, since(evidence), f"position{unit}", told)}
         far = tracks[TRUTH].norm(dim=-1).amax(0)
         middle = float(far[bodies].median())
         halves = {
             "Orbits, inner half": [k for k in bodies if far[k] <= middle],
             "Orbits, outer half": [k for k in bodies if far[k] > middle],
         }
+        if float(far[bodies].max()) <= 3 * middle:
+            halves = {"Orbits": bodies}
         return {
             title: _orbits(tracks, part, 1.6 * float(far[part].max()), names, unit)
             for title, part in halves.items()
-            if part
         }
 
     def _drawn(self, names: list[str]) -> list[int]:
-        """At most twelve rows: more cannot be told apart."""
-        return [k for k, name in enumerate(names) if name != self.origin][:12]
+        """At most eight rows, evenly spaced."""
+        rows = [k for k, name in enumerate(names) if name != self.origin]
+        count = min(DRAWN, len(rows))
+        return [rows[round(k * (len(rows) - 1) / max(1, count - 1))] for k in range(count)]
 
 
 def _orbits(

@@ -14,6 +14,10 @@ from simlearn.dynamics import PairField
 from simlearn_checks.common import line, per, positive
 
 BINS = 120
+MEANING = (
+    "a power law that was found holds where no trajectory went. A slope that is off, or a change "
+    "of sign, says that the force is right at most along the paths of the data."
+)
 WEIGHABLE = 0.01
 
 
@@ -70,6 +74,7 @@ class ForceLaw(simlearn.Check):
             f"{span} the learned force goes as r^{slope:.4f} {sign}.",
             {"The learned force": self._curve(field, others, evidence)},
             ("Raise the weight of Roughness, or of the closed form.",),
+            meaning=MEANING,
         )
 
     def _curve(

@@ -9,6 +9,12 @@ from simlearn import ConfigError, Curve, Evidence, Finding, Line, Metric, Simula
 from simlearn.dynamics import Estimate, PairField
 from simlearn_checks.common import positive
 
+MEANING = (
+    "masses are what the data know about each body. A wide error says that this body pulls on "
+    "nothing that was measured well enough; its number is then free to be anything, and forecasts "
+    "that depend on it are not founded."
+)
+
 
 class MassEstimates(simlearn.Check):
     """The masses that were learned, with their errors, against known ones.
@@ -69,6 +75,7 @@ class MassEstimates(simlearn.Check):
             _summary(evidence.estimates, first),
             {"Masses": self._curve(evidence)},
             ("Train on a longer span of data.",),
+            meaning=MEANING,
         )
 
     def _deviations(

@@ -10,6 +10,16 @@ from simlearn import Curve, Evidence, Finding, Line, Metric, Simulator, Trajecto
 from simlearn.dynamics import Map
 from simlearn_checks.common import kept_every, left_at, line, per, positive, row_names, since
 
+BOUNDED = (
+    "outside the region of its data a simulator extrapolates, and nothing it says there is founded "
+    "on anything. One that stays may still be wrong inside: ForecastError says how wrong."
+)
+HALVING = (
+    "a simulator that has learned a flow gives nearly the same path with any small step. One that "
+    "changes much has learned the errors of its scheme, and its law cannot be read off. A chaotic "
+    "system multiplies any change, so take a short horizon there."
+)
+
 
 class Bounded(simlearn.Check):
     """A rollout stays within a multiple of the largest component seen in the data.
@@ -53,6 +63,7 @@ class Bounded(simlearn.Check):
                 "Inject noise while training (NoiseInjection).",
                 "Train through longer rollouts (MultiStep with a larger horizon).",
             ),
+            meaning=BOUNDED,
         )
 
     def _curve(self, rolled: dict[str, Trajectory], evidence: Evidence) -> Curve:
@@ -119,6 +130,7 @@ class StepHalving(simlearn.Check):
                 )
             },
             ("Take a smaller step or a scheme of higher order (Yoshida4), and train with it.",),
+            meaning=HALVING,
         )
 
     def _halved(

@@ -100,6 +100,50 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Track:
+    """Where the points of a film are, by one account.
+
+    Attributes:
+        x: ``[samples][points]`` abscissae.
+        y: ``[samples][points]`` ordinates.
+        role: "judged" or "truth": decides the marker.
+        label: What the legend says.
+    """
+
+    x: Sequence[Sequence[float]]
+    y: Sequence[Sequence[float]]
+    role: Literal["judged", "truth"] = "judged"
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Film:
+    """A moving picture: the same points by several accounts, at the same times.
+
+    Attributes:
+        t: ``[samples]`` times, ascending; there may be more of them than frames.
+        tracks: Who says where the points are.
+        x_label: Abscissa with its unit.
+        y_label: Ordinate with its unit.
+        t_label: What the times are, with their unit.
+        caption: What to see, in a sentence or two.
+        names: Name of each point.
+        equal: Whether both axes have one scale, as for orbits.
+        joined: Whether the points of one moment are joined, as in a chain, instead of trailed.
+    """
+
+    t: Sequence[float]
+    tracks: Sequence[Track]
+    x_label: str
+    y_label: str
+    t_label: str = "time since the start"
+    caption: str = ""
+    names: Sequence[str] = ()
+    equal: bool = False
+    joined: bool = False
+
+
+@dataclass(frozen=True)
 class Finding:
     """What a check found.
 
@@ -109,6 +153,8 @@ class Finding:
         summary: One paragraph in plain words.
         curves: Pictures by title.
         remedies: What to do about a failure, best first.
+        films: Moving pictures by title; they, too, stay out of the JSON.
+        meaning: What such a finding says about a simulator, and what it does not say.
     """
 
     verdict: Verdict
@@ -116,6 +162,8 @@ class Finding:
     summary: str = ""
     curves: Mapping[str, Curve] = field(default_factory=dict)
     remedies: tuple[str, ...] = ()
+    films: Mapping[str, Film] = field(default_factory=dict)
+    meaning: str = ""
 
     @classmethod
     def of(
@@ -124,11 +172,15 @@ class Finding:
         summary: str,
         curves: Mapping[str, Curve] | None = None,
         remedies: Sequence[str] = (),
+        *,
+        films: Mapping[str, Film] | None = None,
+        meaning: str = "",
     ) -> Self:
         """A finding whose verdict follows from its metrics; no metric at all is a failure."""
         good = bool(metrics) and all(metric.passed for metric in metrics)
         verdict: Verdict = "pass" if good else "fail"
-        return cls(verdict, tuple(metrics), summary, curves or {}, tuple(remedies))
+        told = tuple(metrics), summary, curves or {}, tuple(remedies), films or {}, meaning
+        return cls(verdict, *told)
 
     @classmethod
     def not_applicable(cls, reason: str) -> Self:

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import base64
+import math
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
 
-from simlearn.stability.draw import picture, thinned
-from simlearn.stability.finding import Curve
+from simlearn.stability.draw import gif, picture, place, still, thinned
+from simlearn.stability.finding import Curve, Film
 from simlearn.stability.report import Report, measured, number
 
 TABLE_ROWS = 24
+MOMENTS = 8
+POINTS = 12
 
-
-def _table(curve: Curve) -> list[dict[str, Any]]:
-    """The numbers behind a picture, at most 24 of each line."""
-    tables = []
-    for line in curve.lines:
-        label = " · ".join(part for part in (line.group, line.label) if part)
-        rows = [
-            (curve.categories[int(x)] if curve.categories else number(x), number(y))
-            for x, y in zip(*thinned(line, TABLE_ROWS), strict=True)
-        ]
-        tables.append({"label": label, "rows": rows})
-    return tables
+Table = dict[str, Any]
 
 
 def to_html(report: Report) -> str:
@@ -35,16 +27,79 @@ def to_html(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pictures = {
-        (k, title): {
-            "png": base64.b64encode(picture(curve)).decode(),
-            "caption": curve.caption,
-            "table": _table(curve),
-            "x": curve.x_label,
-            "y": curve.y_label,
-        }
-        for k, item in enumerate(report.items)
-        for title, curve in item.finding.curves.items()
-    }
+    pictures = [
+        [
+            *(_film(title, film) for title, film in item.finding.films.items()),
+            *(_curve(title, curve) for title, curve in item.finding.curves.items()),
+        ]
+        for item in report.items
+    ]
     template = environment.get_template("report.html")
     return template.render(report=report, pictures=pictures, number=number, measured=measured)
+
+
+def _curve(title: str, curve: Curve) -> dict[str, Any]:
+    labels = list(dict.fromkeys(line.label for line in curve.lines if line.label))
+    x_label = curve.x_label or "name"
+    return {
+        "title": title,
+        "caption": curve.caption,
+        "alt": f"{curve.y_label} against {x_label}; lines: {', '.join(labels) or 'one'}.",
+        "still": _data("png", picture(curve)),
+        "tables": _curve_tables(curve, x_label),
+    }
+
+
+def _film(title: str, film: Film) -> dict[str, Any]:
+    who = " and ".join(track.label for track in film.tracks)
+    about = f"{film.y_label} against {film.x_label}, moving: {who}"
+    return {
+        "title": title,
+        "caption": film.caption,
+        "alt": f"{about}, from t = {film.t[0]:.4g} to {film.t[-1]:.4g}.",
+        "moving": _data("gif", gif(film)),
+        "still": _data("png", still(film)),
+        "tables": [_film_table(film)],
+    }
+
+
+def _data(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _curve_tables(curve: Curve, x_label: str) -> list[Table]:
+    """The numbers behind a picture, at most 24 of each line."""
+    tables = []
+    for line in curve.lines:
+        rows = [
+            [curve.categories[int(x)] if curve.categories else _told(x), _told(y)]
+            for x, y in zip(*thinned(line, TABLE_ROWS), strict=True)
+        ]
+        label = " · ".join(part for part in (line.group, line.label) if part)
+        tables.append({"label": label, "head": [x_label, curve.y_label], "rows": rows})
+    return tables
+
+
+def _film_table(film: Film) -> Table:
+    """Where the points are at eight moments, at most twelve of them."""
+    frames, count = place(film), len(film.tracks[0].x[0])
+    most = min(MOMENTS, len(frames))
+    moments = [frames[round(k * (len(frames) - 1) / max(1, most - 1))] for k in range(most)]
+    points = range(0, count, -(-count // POINTS))
+    axes = ["y"] if film.joined else ["x", "y"]
+    labels = {"x": film.x_label, "y": film.y_label}
+    head = [f"{labels[axis]}, {track.label}" for axis in axes for track in film.tracks]
+    rows = [
+        [
+            _told(film.t[k]),
+            film.names[point] if film.names else str(point),
+            *(_told(getattr(track, axis)[k][point]) for axis in axes for track in film.tracks),
+        ]
+        for k in moments
+        for point in points
+    ]
+    return {"label": "", "head": [film.t_label, "row", *head], "rows": rows}
+
+
+def _told(value: float) -> str:
+    return number(value) if math.isfinite(value) else "none"
