@@ -73,7 +73,8 @@ def walk(folder):
     import torch
 
     lines = ["run,t [s],q [rad],p"]
-    for run, one in enumerate(Pendulum().draw(range(50), torch.tensor(times, dtype=torch.float64), 0)):
+    drawn = Pendulum().draw(range(50), torch.tensor(times, dtype=torch.float64), 0)
+    for run, one in enumerate(drawn):
         for t, (q, p) in zip(times, one.x[:, 0].tolist(), strict=True):
             lines.append(f"{run},{t!r},{q!r},{p!r}")
     (folder / "pendulum.csv").write_text("\n".join(lines) + "\n")

@@ -30,6 +30,7 @@ class _Group:
     lengths: list[int]
     starts: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
     owner: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
+    ahead: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
 
     def cut(self, length: int, stride: int) -> None:
         """Let windows of a length begin every so many states."""
@@ -40,6 +41,7 @@ class _Group:
             owner.append(torch.full_like(begins, number))
             offset += steps
         self.starts, self.owner = torch.cat(starts), torch.cat(owner)
+        self.ahead = torch.arange(length, device=device)[:, None]
 
 
 class Windows:
@@ -151,10 +153,10 @@ class Windows:
             yield together
 
     def _gather(self, group: _Group, chosen: Tensor) -> Trajectory:
-        size, device = len(chosen), group.starts.device
-        chosen = chosen.to(device)
-        starts = group.starts[chosen]
-        index = (starts + torch.arange(self.length, device=device)[:, None]).flatten()
+        size, chosen = len(chosen), chosen.to(group.starts.device)
+        index = group.starts.index_select(0, chosen)
+        if self.length > 1:
+            index = (index + group.ahead).flatten()
         t, *moved = [
             value.index_select(0, index).view(self.length, size * value.shape[1], *value.shape[2:])
             for value in group.stacked.values()
