@@ -48,26 +48,48 @@ def joined(manifest: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
-def refuse_foreign_storage(file: h5py.File, path: Path) -> None:
-    """Refuse whatever leads out of the file or claims to be far larger than it."""
+def members(file: h5py.File) -> Iterator[tuple[str, str, Any]]:
+    """Group, name and object of all that is no group, a link as itself.
 
-    def look(group: h5py.Group) -> None:
+    Every group is looked into once; None stands where one comes back.
+    """
+    seen, waiting = {file.id}, [file["/"]]
+    while waiting:
+        group = waiting.pop()
         for name in group:
             link = group.get(name, getlink=True)
-            if not isinstance(link, h5py.HardLink):
-                raise DataError(f"{path}: {group.name}/{name} is a link to another place; refused.")
-            item = group[name]
-            if isinstance(item, h5py.Group):
-                look(item)
-            elif not isinstance(item, h5py.Dataset):
-                raise DataError(f"{path}: {group.name}/{name} is no dataset; refused.")
-            elif item.external or item.is_virtual:
-                raise DataError(f"{path}: {item.name} keeps its data in another file; refused.")
-            elif item.dtype.kind not in "iufb" and h5py.check_string_dtype(item.dtype) is None:
-                raise DataError(f"{path}: {item.name} has the type {item.dtype}; numbers wanted.")
-            elif item.nbytes > max(1 << 20, 64 * path.stat().st_size):
-                raise DataError(
-                    f"{path}: {item.name} claims {item.nbytes} bytes in a smaller file; refused."
-                )
+            item = group[name] if isinstance(link, h5py.HardLink) else link
+            if not isinstance(item, h5py.Group):
+                yield group.name, name, item
+            elif item.id in seen:
+                yield group.name, name, None
+            else:
+                seen.add(item.id)
+                waiting.append(item)
 
-    look(file)
+
+def fault(item: Any, size: int) -> str:
+    """Why nothing is read from a member of a file of so many bytes; empty where it may be."""
+    if item is None:
+        return "is a group that stands in the file twice"
+    if isinstance(item, h5py.SoftLink | h5py.ExternalLink):
+        return "is a link to another place"
+    if not isinstance(item, h5py.Dataset):
+        return "is no dataset"
+    if item.external or item.is_virtual:
+        return "keeps its data in another file"
+    if item.dtype.kind not in "iufb" and h5py.check_string_dtype(item.dtype) is None:
+        return f"has the type {item.dtype}, not numbers"
+    if item.shape is None:
+        return "is empty"
+    if item.nbytes > max(1 << 20, 64 * size):
+        return f"claims {item.nbytes} bytes in a smaller file"
+    return ""
+
+
+def refuse_foreign_storage(file: h5py.File, path: Path) -> None:
+    """Refuse whatever leads out of the file or claims to be far larger than it."""
+    size = path.stat().st_size
+    for group, name, item in members(file):
+        if wrong := fault(item, size):
+            raise DataError(f"{path}: {group.rstrip('/')}/{name} {wrong}; refused.")

@@ -170,7 +170,13 @@ class Writer:
         return len(self.topologies) - 1
 
     def finish(self, provenance: Mapping[str, Any]) -> str:
-        """Write offsets, digests and provenance, flush to disk, rename.
+        """Complete the file and give it its name; returns the digest of the data."""
+        whole = self.complete(provenance)
+        self.settle()
+        return whole
+
+    def complete(self, provenance: Mapping[str, Any]) -> str:
+        """Write offsets, digests and provenance, and flush to disk; `settle` gives it its name.
 
         Returns the digest of the data.
         """
@@ -199,8 +205,13 @@ class Writer:
             }
         )
         self.file.close()
-        _settle(self.partial, self.path)
+        with self.partial.open("rb+") as handle:
+            os.fsync(handle.fileno())
         return whole
+
+    def settle(self) -> None:
+        """Give the complete file its name."""
+        _settle(self.partial, self.path)
 
     def __enter__(self) -> Self:
         return self
@@ -225,9 +236,7 @@ def _content(topology: Topology) -> bytes:
 
 
 def _settle(partial: Path, path: Path) -> None:
-    """Flush to the disk, then give the file its name."""
-    with partial.open("rb+") as handle:
-        os.fsync(handle.fileno())
+    """Give a file that is on the disk its name."""
     partial.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:

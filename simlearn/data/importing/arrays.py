@@ -13,6 +13,7 @@ from simlearn.component import ConfigError, DataError
 from simlearn.data.importing import memory
 from simlearn.data.importing.axes import Placed, placed
 from simlearn.data.importing.columns import Columns
+from simlearn.data.importing.constants import parameter
 from simlearn.data.importing.containers import Arrays
 from simlearn.data.importing.samples import Sample
 
@@ -42,7 +43,7 @@ def samples(
     if memory.COPIES * size > memory.budget():
         memory.refuse(path, memory.COPIES * size, memory.budget(), "one trajectory")
     named = _widened(columns, held)
-    constants = [_parameter(arrays[n], systems, nodes, where, n) for n in columns.parameters]
+    constants = [parameter(arrays[n], (systems, nodes), axes, where, n) for n in columns.parameters]
     for number in range(systems):
         times = t if t is None or t.ndim == 1 else t[number]
         if times is None:
@@ -135,31 +136,6 @@ def _sample(
         np.concatenate(of_nodes, axis=1) if of_nodes else None,
         [str(k) for k in range(nodes)] if nodes > 1 else [],
     )
-
-
-def _parameter(array: Any, systems: int, nodes: int, where: str, name: str) -> np.ndarray:
-    """Constants ``[systems, a]``, or ``[systems, nodes, a]`` where there is one for each node.
-
-    Raises:
-        DataError: The shape fits neither, or a number is missing.
-    """
-    if array.dtype.kind not in "iufb":
-        raise DataError(f"{where}: the parameter {name} holds {array.dtype}; numbers are wanted.")
-    value = np.asarray(array[()], np.float64)
-    if not np.isfinite(value).all():
-        k = tuple(map(int, np.argwhere(~np.isfinite(value))[0]))
-        raise DataError(f"{where}: the parameter {name}{list(k)} is {value[k]}.")
-    shape = value.shape
-    if shape[:1] != (systems,) or (systems == 1 and nodes > 1 and shape == (1,)):
-        if shape[:1] != (nodes,) and systems > 1 and shape not in ((), (1,)):
-            raise DataError(
-                f"{where}: the parameter {name} has the shape {list(shape)}; wanted are {systems} "
-                f"systems{f' or {nodes} nodes' if nodes > 1 else ''}."
-            )
-        value = np.broadcast_to(value, (systems, *shape))
-    if nodes > 1 and value.shape[1:2] == (nodes,):
-        return value.reshape(systems, nodes, -1)
-    return value.reshape(systems, -1)
 
 
 def _place(where: str, number: int) -> Any:

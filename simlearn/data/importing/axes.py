@@ -71,7 +71,8 @@ def placed(
     }
     fit = [o for o in known.get(len(shape), []) if _fits(shape, o, t)]
     if len(fit) != 1:
-        told = "fits several ways" if fit else "does not fit the time"
+        ways = " or ".join(f"({', '.join(one)})" for one in fit)
+        told = f"fits several ways, {ways}," if fit else "does not fit the time"
         raise ConfigError(
             f"{where}: {name} with shape {list(shape)} {told}"
             f"{'' if t is None else f' of shape {list(t.shape)}'}. Say what its axes are, for "
@@ -82,7 +83,7 @@ def placed(
 
 def _fits(shape: Sequence[int], axes: Sequence[str], t: np.ndarray | None) -> bool:
     if t is None:
-        return axes in (("time",), ("time", "column"), ("system", "time", "column"), AXES)
+        return len(axes) in (1, len(AXES)) or shape[axes.index("time")] > 1
     same = shape[axes.index("time")] == t.shape[-1]
     if t.ndim == 2:
         return same and "system" in axes and shape[axes.index("system")] == t.shape[0]

@@ -8,6 +8,7 @@ import csv
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
@@ -57,16 +58,14 @@ def rows_of(
     import pandas as pd
 
     ids = {n for n in (columns.node, columns.system) if n is not None}
-    wanted = set(columns.used())
-    used = [name for name in names if name in wanted]
+    used = [name for name in names if name in set(columns.used())]
     types = {name: "str" if name in ids else "float64" for name in used}
     options = _options(written, names, ids, rows)
     try:
         with _opened(path, written, skip) as text:
             first = skip + 1
-            for frame in _frames(
-                text, {**options, "dtype": types}, lambda: _overlong(path, written, names, skip)
-            ):
+            overlong = partial(_overlong, path, written, names, skip)
+            for frame in _frames(text, {**options, "dtype": types}, overlong):
                 for name in ids:
                     frame[name] = frame[name].str.strip()
                 yield frame[used], first
@@ -78,8 +77,7 @@ def rows_of(
         told = str(error).removeprefix("Error tokenizing data. C error: ").strip()
         raise DataError(f"{path} cannot be read: {told}.") from error
     except ValueError as error:
-        numbers = [name for name, kind in types.items() if kind == "float64"]
-        _bad_cell(path, written, options, numbers, skip, error)
+        _bad_cell(path, written, options, [n for n in used if n not in ids], skip, error)
 
 
 def _options(written: Format, names: Sequence[str], ids: set[str], rows: int) -> dict[str, Any]:

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from simlearn.component import ConfigError
-
-SEVERAL = ("state", "velocity", "momentum", "derivative", "inputs", "parameters")
-GUESSES = {
-    "time": r"t|time|times|timestamp",
-    "system": r"system|trajectory|traj|run|run_?id|trajectory_?id|system_?id|episode|sim(ulation)?",
-    "node": r"node|node_?id|body|particle|particle_?id|vertex|agent",
-    "velocity": r"v\d*|v_\w+|v[xyz]|vel\w*|omega\d*|\w+_dot|\w+_velocity",
-    "momentum": r"p\d*|p_\w+|p[xyz]|mom\w*|\w+_momentum",
-    "derivative": r"d\w+_?dt|d\w+/dt",
-    "inputs": r"u\d*|u_\w+|input\w*|control\w*|force\w*|torque\w*",
-}
+from simlearn.data.importing.guessing import SEVERAL, guessed, is_time
 
 
 @dataclass(frozen=True)
@@ -100,7 +90,7 @@ class Columns:
         for name in [*self.used(), *self.units]:
             if name not in there:
                 raise ConfigError(f"{where} has no column {name!r}{_nearest(name, available)}")
-        full = self._guessed(available)
+        full = replace(self, **guessed(self, available))
         if not full.state:
             raise ConfigError(f"{where}: no column is left for the state; name it with --state.")
         if self.dt is not None and not self.state:
@@ -131,46 +121,27 @@ class Columns:
             )
         return self
 
-    def _guessed(self, available: Sequence[str]) -> Columns:
-        found: dict[str, object] = {}
-        used = set(self.used())
-        free = [name for name in available if name not in used]
-        for part, pattern in GUESSES.items():
-            given = getattr(self, part)
-            if given or (part == "time" and self.dt is not None):
-                continue
-            if part in ("node", "velocity", "momentum") and self.wide:
-                continue
-            if part in ("velocity", "momentum", "derivative", "inputs") and self.state:
-                continue  # whoever names the state, names what belongs to it
-            hits = [name for name in free if re.fullmatch(pattern, name, re.IGNORECASE)]
-            if part in ("velocity", "momentum") and not _half(hits, free, found):
-                continue
-            if hits:
-                found[part] = tuple(hits) if part in SEVERAL else hits[0]
-                taken = set(hits if part in SEVERAL else hits[:1])
-                free = [name for name in free if name not in taken]
-        if not self.state:
-            found["state"] = tuple(free)
-        return replace(self, **found)  # type: ignore[arg-type]
 
+def state_names(columns: Any, dim: int, numbered: str = "x") -> list[str]:
+    """Names of the columns of the state; numbered where nobody named them.
 
-def _half(hits: Sequence[str], free: Sequence[str], found: Mapping[str, object]) -> bool:
-    """Whether as many columns are left for positions as look like velocities or momenta."""
-    others = [
-        name
-        for name in free
-        if name not in hits
-        and not any(
-            re.fullmatch(GUESSES[part], name, re.IGNORECASE) for part in ("derivative", "inputs")
-        )
-    ]
-    return len(others) == len(hits) and "velocity" not in found
+    Args:
+        columns: The column map as the provenance of a dataset keeps it; None where it keeps none.
+        dim: Columns of the state. Of a wide table, whose columns are nodes, it is one: x.
+        numbered: What stands before the number where there are no names.
+    """
+    columns = columns if isinstance(columns, Mapping) else {}
+    if columns.get("wide"):
+        names = ["x"]
+    else:
+        second = columns.get("velocity") or columns.get("momentum") or []
+        names = [*columns.get("state", []), *second]
+    return names if len(names) == dim else [f"{numbered}{k}" for k in range(dim)]
 
 
 def _no_time(state: Sequence[str], where: str) -> None:
     """Refuse a time that would pass as a state because dt was given."""
-    times = [name for name in state if re.fullmatch(GUESSES["time"], name, re.IGNORECASE)]
+    times = [name for name in state if is_time(name)]
     if times:
         raise ConfigError(
             f"{where}: dt is given, and there is a column {times[0]!r}. Leave dt out, or name the "

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from simlearn.component import EnvironmentFault
+from simlearn.data.importing.columns import state_names
 from simlearn.state import Trajectory
 
 
@@ -29,7 +30,7 @@ def write_csv(
     for number, one in enumerate(trajectories):
         rows, steps = one.topology.rows, one.steps
         frame = pd.DataFrame(
-            one.x.reshape(steps * rows, -1).numpy(), columns=_names(columns, one.dim)
+            one.x.reshape(steps * rows, -1).numpy(), columns=state_names(columns, one.dim)
         )
         t = one.t if one.t.ndim == 1 else one.t[:, 0]
         frame.insert(0, time, t.repeat_interleave(rows).numpy())
@@ -45,12 +46,6 @@ def write_csv(
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise EnvironmentFault(f"Cannot write {path}: {error}.") from error
-
-
-def _names(columns: Mapping[str, Any], dim: int) -> list[str]:
-    second = columns.get("velocity") or columns.get("momentum") or []
-    names = [*columns.get("state", []), *second]
-    return list(names) if len(names) == dim else [f"x{k}" for k in range(dim)]
 
 
 def _labels(one: Trajectory) -> list[str]:

@@ -13,8 +13,9 @@ import numpy as np
 from simlearn.component import DataError
 from simlearn.data.importing import memory
 from simlearn.data.importing.binary import numbers
-from simlearn.data.importing.columns import SEVERAL, Columns
+from simlearn.data.importing.columns import Columns
 from simlearn.data.importing.containers import Arrays
+from simlearn.data.importing.guessing import SEVERAL
 from simlearn.data.importing.tables import Source
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def flat(arrays: Arrays, columns: Columns, path: Path, where: str) -> tuple[Sour
     if size > memory.budget():
         memory.refuse(path, size, memory.budget(), "the arrays")
     length = arrays[str(columns.system)].shape
+    _one_each(arrays, columns, where)
     spread: dict[str, Sequence[str]] = {}
     held: dict[str, np.ndarray] = {}
     for name in used:
@@ -46,6 +48,31 @@ def flat(arrays: Arrays, columns: Columns, path: Path, where: str) -> tuple[Sour
         spread[name] = [name] if len(shape) == 1 else [f"{name}[{k}]" for k in range(shape[1])]
         held.update(zip(spread[name], value.T, strict=True))
     return _source(held, path), _widened(columns, spread)
+
+
+def _one_each(arrays: Arrays, columns: Columns, where: str) -> None:
+    """Refuse times or names of systems and nodes that are not one for each sample.
+
+    Raises:
+        DataError: They are not.
+    """
+    first = arrays[columns.state[0]].shape
+    length = arrays[str(columns.system)].shape
+    if len(length) == 1 and len(first) > 1 and first[:1] == length:
+        times: tuple[int, ...] = arrays[columns.time].shape if columns.time is not None else ()
+        if times != length and len(times) in (1, 2) and times[-1] == first[1]:
+            raise DataError(
+                f"{where}: {columns.system} has one entry for each trajectory of "
+                f"{columns.state[0]} {list(first)}, not one for each sample. Such arrays need no "
+                f"names of systems: leave {columns.system} out of the file, or make it a "
+                "parameter (--parameters)."
+            )
+    for name in (columns.time, columns.node, columns.system):
+        if name is not None and len(arrays[name].shape) != 1:
+            raise DataError(
+                f"{where}: {name} has the shape {list(arrays[name].shape)}; with an array of "
+                f"systems ({columns.system}) it is one number for each sample, [samples]."
+            )
 
 
 def _source(held: dict[str, np.ndarray], path: Path) -> Source:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,11 +54,12 @@ def read_edges(path: Path, directed: bool = False) -> Edges:
     if path.suffix.lower() == ".graphml":
         return _graphml(path)  # the file itself says whether its edges have a direction
     edges = _edge_list(path)
-    _once(edges, directed)
+    way = "" if directed else ", or say that edges have a direction with --directed true"
+    _once(edges, directed, way)
     return edges if directed else _doubled(edges)
 
 
-def _once(edges: Edges, directed: bool) -> None:
+def _once(edges: Edges, directed: bool, way: str = "") -> None:
     """Refuse an edge that stands there twice.
 
     Raises:
@@ -67,7 +69,6 @@ def _once(edges: Edges, directed: bool) -> None:
     for pair, place in zip(edges.pairs, edges.places, strict=True):
         before = seen.setdefault(pair if directed else frozenset(pair), place)
         if before != place:
-            way = "" if directed else ", or say that edges have a direction with --directed true"
             raise DataError(
                 f"{place}: the edge {pair[0]} - {pair[1]} stands there twice (first: {before}). "
                 f"Remove one{way}."
@@ -147,19 +148,45 @@ def _graphml(path: Path) -> Edges:
         graph = networkx.read_graphml(path)
     except Exception as error:  # the parser raises whatever its XML library does
         raise DataError(f"{path} is no GraphML that can be read: {error}.") from error
+    ends = [(str(a), str(b)) for a, b in graph.edges()]
+    numbers = [f"{path}, edge {k} ({a} - {b})" for k, (a, b) in enumerate(ends, 1)]
+    _once(Edges(ends, None, numbers), graph.is_directed())
     if not graph.is_directed():
         graph = graph.to_directed()
     edges = list(graph.edges(data=True))
     pairs = [(str(a), str(b)) for a, b, _ in edges]
     places = [f"{path}, edge {a} - {b}" for a, b in pairs]
-    found = [[data["weight"]] if "weight" in data else [] for *_, data in edges]
-    weights = None
-    if any(found):
-        if not all(found):
-            raise DataError(f"{places[found.index([])]} has no weight; others have one.")
-        told = [_weights(list(map(str, w)), p) for w, p in zip(found, places, strict=True)]
-        weights = torch.tensor(told, dtype=torch.float64)
+    weights = _attributes([data for *_, data in edges], places)
     return Edges(pairs, weights, places, list(map(str, graph)))
+
+
+def _attributes(found: Sequence[dict[str, Any]], places: Sequence[str]) -> Tensor | None:
+    """The weight of each edge and its other numbers, in the order of their names.
+
+    Raises:
+        DataError: An edge lacks what others have, or it is no number.
+    """
+    # the parser keeps the id of an edge among its data
+    keys = {key for data in found for key in data if not (key == "id" and _text(data[key]))}
+    names = sorted(keys, key=lambda key: (key != "weight", key))
+    if not names:
+        return None
+    rows = []
+    for data, place in zip(found, places, strict=True):
+        for name in names:
+            if name not in data:
+                raise DataError(f"{place} has no {name}; others have one.")
+            if _text(data[name]):
+                raise DataError(
+                    f"{place}: {name} is the text {data[name]!r}; what edges carry are numbers. "
+                    "Remove it from the file, or write numbers."
+                )
+        rows.append(_weights([str(data[name] + 0) for name in names], place))
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def _text(value: object) -> bool:
+    return not isinstance(value, int | float)
 
 
 def connect(edges: Edges | None, labels: Sequence[str], complete: bool) -> Topology:
@@ -191,6 +218,11 @@ def connect(edges: Edges | None, labels: Sequence[str], complete: bool) -> Topol
 
 
 def _known(edges: Edges, row: dict[str, int]) -> None:
+    """Refuse edges and nodes of other data.
+
+    Raises:
+        DataError: An edge names a node that is not there, or the graph has other nodes.
+    """
     for pair, place in zip(edges.pairs, edges.places, strict=True):
         for label in pair:
             if label not in row:
@@ -199,3 +231,13 @@ def _known(edges: Edges, row: dict[str, int]) -> None:
                     f"{place}: the data have no node {label!r}; they have {some}"
                     f"{' ...' if len(row) > 6 else ''}."
                 )
+    if edges.nodes and set(edges.nodes) != set(row):
+        graph, data = set(edges.nodes) - set(row), set(row) - set(edges.nodes)
+        raise DataError(
+            f"The graph and the data have other nodes: only in the graph {_some(graph)}; only in "
+            f"the data {_some(data)}. Give both the same nodes."
+        )
+
+
+def _some(names: set[str]) -> str:
+    return ", ".join([*sorted(names)[:6], *(["..."] if len(names) > 6 else [])]) or "(none)"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from simlearn.component import ConfigError
+from simlearn.component import ConfigError, DataError
 from simlearn.data.importing import arrays, containers, samples, units
 from simlearn.data.importing.binary import open_parquet
 from simlearn.data.importing.columns import Columns
@@ -46,23 +46,41 @@ def found(path: Path, wish: Wish) -> Iterator[tuple[Sample, Columns]]:
         return
     with containers.open_arrays(path) as groups:
         for group, held in groups:
-            where = f"{path}{':' + group if group else ''}"
-            named = {n for n in wish.columns.used() if n in held}
-            columns = wish.columns.against([n for n in held if held[n].ndim or n in named], where)
-            units.checked(columns, where)
-            if columns.system is None:
-                yield from arrays.samples(where, held, columns, path, wish.axes)
-                continue
-            source, columns = flat(held, columns, path, where)
-            yield from _rows(source, columns, wish)
+            yield from _of_group(path, group, held, wish)
+
+
+def _of_group(
+    path: Path, group: str, held: containers.Arrays, wish: Wish
+) -> Iterator[tuple[Sample, Columns]]:
+    """The trajectories of one group of arrays; none of a group that holds nothing to read."""
+    where = f"{path}{':' + group if group else ''}"
+    there = containers.usable(held, set(wish.columns.used()))
+    if not there:
+        return
+    try:
+        columns = wish.settled.columns_of(wish.columns, there, where)
+    except ConfigError as error:
+        aside = [one.reason for one in held.values() if isinstance(one, containers.Foreign)]
+        if not aside or wish.columns.state:
+            raise
+        raise DataError(f"{error} Left aside: {aside[0]}.") from error
+    containers.ready(held, list(columns.used()), path)
+    units.checked(columns, where)
+    wish.settled.units_of(columns, where)
+    if columns.system is None:
+        yield from arrays.samples(where, held, columns, path, wish.axes)
+        return
+    source, columns = flat(held, columns, path, where)
+    yield from _rows(source, columns, wish)
 
 
 def _of_table(source: Source, wish: Wish) -> Iterator[tuple[Sample, Columns]]:
     raw = dict(zip(source.raw, source.names, strict=True))
     asked = _without_units(wish.columns, raw)
-    columns = asked.against(source.names, str(source.path)).counted()
+    columns = wish.settled.columns_of(asked, source.names, str(source.path)).counted()
     columns = replace(columns, units=units.merged(columns.units, source.units))
     units.checked(columns, str(source.path))
+    wish.settled.units_of(columns, str(source.path))
     yield from _rows(source, columns, wish)
 
 

@@ -12,11 +12,12 @@ from typing import Any
 from simlearn.component import ConfigError, DataError
 from simlearn.data.importing import units
 from simlearn.data.importing.census import Census
-from simlearn.data.importing.columns import Columns
+from simlearn.data.importing.columns import Columns, state_names
 from simlearn.data.importing.graphs import read_edges
 from simlearn.data.importing.missing import Policy, trajectory
 from simlearn.data.importing.reading import Wish, found, topology_of
 from simlearn.data.importing.sources import sha256, sources_in
+from simlearn.data.importing.targets import targets
 from simlearn.data.importing.texts import Format
 from simlearn.data.writer import Writer
 from simlearn.state import Topology, Trajectory
@@ -58,60 +59,61 @@ def import_data(
     """Read trajectories from files into a dataset.
 
     Args:
-        sources: Files or folders: csv (txt, tsv, dat), Parquet, npz, HDF5. Without a system column
-            every table is one trajectory.
+        sources: Files or folders; without a system column every table is one trajectory.
         out: The dataset to write, FILE.h5.
-        columns: Which column plays which part; what is not given is guessed from common names.
+        columns: Which column plays which part; the rest is guessed from common names.
         written: How csv files are written; found out where it is not given.
-        graph: An edge list or a GraphML file whose nodes are those of the data, or "complete".
+        graph: An edge list or a GraphML file with the nodes of the data, or "complete".
         directed: Whether every line of the edge list is one directed edge.
         axes: Meaning of the axes of arrays, of system, time, node, column.
         missing: "error", "drop" (samples) or "mask" (rows of samples).
         constant: "error", or "keep" for columns that never change.
-        held_out: Share of the trajectories (of the time of a single one) that goes into a second
-            file, ``out`` with ``-test`` before its ending.
-        overwrite: Whether files of that name are replaced.
-
-    Returns:
-        What was found.
+        held_out: Share of trajectories (or of the time of one) that FILE-test.h5 gets.
+        overwrite: Replace files of that name.
 
     Raises:
         ConfigError: The column map does not fit.
-        DataError: Something cannot be read; file, row and column are named.
-        EnvironmentFault: It would not fit into memory, or an extra is missing.
+        DataError: Something cannot be read; the place is named.
+        EnvironmentFault: Memory is too small, or an extra is missing.
     """
+    _possible(missing, constant, held_out)
+    made = targets(Path(out), files := sources_in(sources), held_out)
+    complete = str(graph) == "complete"
+    edges = None if graph is None or complete else read_edges(Path(graph), directed)
+    how = columns or Columns(), written or Format(), Policy(missing), edges, complete, axes
+    return _write(files, made, Wish(*how), constant, held_out, overwrite)
+
+
+def _possible(missing: str, constant: str, held_out: float) -> None:
     if missing not in ("error", "drop", "mask") or constant not in ("error", "keep"):
         raise ConfigError(
             f"missing is error, drop or mask, constant is error or keep; got {missing}, {constant}."
         )
     if not 0 <= held_out < 1:
         raise ConfigError(f"held_out is a share in [0, 1), got {held_out}.")
-    files = sources_in([sources] if isinstance(sources, str | Path) else sources)
-    if Path(out).resolve() in [path.resolve() for path in files]:
-        raise ConfigError(f"{out} is one of the sources; choose another --out.")
-    complete = str(graph) == "complete"
-    edges = None if graph is None or complete else read_edges(Path(graph), directed)
-    policy = Policy(missing)
-    wish = Wish(columns or Columns(), written or Format(), policy, edges, complete, axes)
-    return _write(files, Path(out), wish, constant, held_out, overwrite)
 
 
 def _write(
-    files: Sequence[Path], out: Path, wish: Wish, constant: str, held_out: float, overwrite: bool
+    files: Sequence[Path],
+    made: list[Path],
+    wish: Wish,
+    constant: str,
+    held_out: float,
+    overwrite: bool,
 ) -> Imported:
-    targets = [out]
-    if held_out:
-        targets.append(out.with_name(f"{out.stem}-test{out.suffix}"))
-    result = Imported(targets, Census(), wish.columns, wish.policy)
+    result = Imported(made, Census(), wish.columns, wish.policy)
     with ExitStack() as stack:
-        writers = [stack.enter_context(Writer(path, overwrite)) for path in targets]
+        writers = [stack.enter_context(Writer(path, overwrite)) for path in made]
         for one, last in _split(_read(files, wish, result), held_out):
             result.census.add(one)
             writers[-1 if last else 0].append(one)
-        result.census.names = _state_names(result.columns)
+        dim = 1 if result.columns.wide else len(result.columns.components)
+        result.census.names = state_names(vars(result.columns), dim)
         _judge(files, result, constant)
         told = provenance(files, result)
-        result.digests = [writer.finish(told) for writer in writers]
+        result.digests = [writer.complete(told) for writer in writers]
+        for writer in reversed(writers):  # both are complete before one has its name
+            writer.settle()
     return result
 
 
@@ -137,10 +139,6 @@ def _split(trajectories: Iterator[Trajectory], share: float) -> Iterator[tuple[T
         last = number > 1 and (round(share * number) > kept or number == 2)
         kept += last
         yield one, bool(last)
-
-
-def _state_names(columns: Columns) -> Sequence[str]:
-    return ("x",) if columns.wide else columns.components
 
 
 def _judge(files: Sequence[Path], result: Imported, constant: str) -> None:

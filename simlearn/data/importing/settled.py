@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from simlearn.component import DataError
+from simlearn.data.importing import units
 from simlearn.data.importing.columns import Columns
+from simlearn.data.importing.guessing import SEVERAL
 from simlearn.data.importing.tables import Table
+
+TIME = ""  # the time of one file may be called t, that of another time
 
 
 @dataclass
@@ -21,11 +26,62 @@ class Settled:
         ranks: Named nodes in the order in which they came.
         own: Parameters that differ from node to node.
         shared: Parameters that were the same for all nodes of a system so far.
+        where: The first file.
+        first: Its completed column map.
+        units: Its units by column.
     """
 
     ranks: dict[str, int] = field(default_factory=dict)
     own: set[str] = field(default_factory=set)
     shared: set[str] = field(default_factory=set)
+    where: str = ""
+    first: Columns | None = None
+    units: dict[str, str] = field(default_factory=dict)
+
+    def columns_of(self, asked: Columns, available: Sequence[str], where: str) -> Columns:
+        """The completed column map of a file; a later file takes that of the first one.
+
+        Raises:
+            ConfigError: What was asked for is not there.
+            DataError: A later file has other columns than the first one.
+        """
+        own = asked.against(available, where)
+        if not self.where:
+            self.first, self.where = own, where
+            return own
+        for part in ("components", "derivative", "inputs", "parameters"):
+            mine, before = getattr(own, part), getattr(self.first, part)
+            if set(mine) != set(before):
+                called = "state" if part == "components" else part
+                raise DataError(
+                    f"{where} has the {called} {', '.join(mine) or '(none)'}, the files before it "
+                    f"{', '.join(before) or '(none)'} ({self.where}). Name the columns that all "
+                    f"files have with --state, --velocity, --derivative, --inputs, or import the "
+                    "files one by one."
+                )
+        names = {part: getattr(self.first, part) for part in SEVERAL}
+        return replace(own, **names)
+
+    def units_of(self, columns: Columns, where: str) -> None:
+        """Refuse a file whose units are others than those of the first one.
+
+        Raises:
+            DataError: They are.
+        """
+        names = [name for part in SEVERAL for name in getattr(columns, part)]
+        found = {name: columns.units.get(name, "") for name in names}
+        found[TIME] = columns.units.get(columns.time or "", "")
+        if not self.units:
+            self.units = found
+        for name, unit in found.items():
+            before = self.units.get(name, "")
+            if not units.same(unit, before):
+                column = columns.time if name == TIME else name
+                raise DataError(
+                    f"{where}: column {column!r} is in {unit or '(no unit)'}, in {self.where} it "
+                    f"is in {before or '(no unit)'}. Convert one of them; if only the header is "
+                    f"wrong, say --units {column}={unit or before}."
+                )
 
     def nodes_of(self, table: Table, node: str | None) -> tuple[list[str], np.ndarray]:
         """Labels of the nodes, numbers in their order and names as they came, and each row's node.

@@ -14,14 +14,14 @@ TABLES = (".csv", ".tsv", ".txt", ".dat", ".parquet", ".pq")
 ARRAYS = (".npz", ".h5", ".hdf5")
 
 
-def sources_in(given: Sequence[Path | str]) -> list[Path]:
+def sources_in(given: Sequence[Path | str] | Path | str) -> list[Path]:
     """The files, those of folders in the order of their names.
 
     Raises:
         DataError: One is not there, or a folder holds no data.
     """
     found: list[Path] = []
-    for path in map(Path, given):
+    for path in map(Path, [given] if isinstance(given, str | Path) else given):
         if path.is_dir():
             inside = sorted(p for p in path.iterdir() if _is_data(p))
             if not inside:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,10 +83,11 @@ def open_csv(path: Path, written: Format) -> Source:
     mark = written.delimiter or _delimiter(line, written.decimal)
     written = replace(written, encoding=encoding, delimiter=mark)
     cells = _cells(line, mark)
-    names, found = _header(cells, where, written)
+    comment = _commented(lines[:first], cells, written)
+    names, found = _header(comment or cells, where, written)
     if len(names) == 1:
         _alone(line, where, mark)
-    skip = first + (0 if written.names else 1)
+    skip = first + (0 if written.names or comment else 1)
     rest = lines[skip : skip + 200]
     row = sum(map(len, rest)) / max(1, len(rest)) + 1
     wide = 2 if encoding.startswith("utf-16") else 1
@@ -94,8 +96,22 @@ def open_csv(path: Path, written: Format) -> Source:
     def read(columns: Columns, rows: int) -> Iterator[tuple[pd.DataFrame, int]]:
         yield from rows_of(path, written, names, skip, columns, rows)
 
-    raw = names if written.names else cells
+    raw = names if written.names else comment or cells
     return Source(path, names, raw, found, int(8 * count * len(names)), read)
+
+
+def _commented(before: Sequence[str], row: Sequence[str], written: Format) -> Sequence[str]:
+    """The header of a table that has it in the last comment before the numbers, as numpy does."""
+    comments = [line for line in before if line.startswith("#")]
+    if written.names or not comments or not all(_is_number(cell) for cell in row):
+        return ()
+    text = comments[-1].lstrip("# ")
+    for mark in (str(written.delimiter), _delimiter(text, written.decimal)):
+        cells = _cells(text, mark)
+        if len(cells) == len(row) > 1 and not any(_is_number(cell) for cell in cells):
+            warnings.warn(f"The header is read from a comment: {comments[-1]!r}.", stacklevel=2)
+            return cells
+    return ()
 
 
 def _encoding(path: Path, written: Format) -> str:
@@ -179,6 +195,7 @@ def _header(
     if all(_is_number(cell) for cell in cells):
         raise DataError(
             f"{where} holds numbers ({', '.join(cells[:4])}): the header is missing. Add "
-            "one, or name the columns with --names t,q,v."
+            "one, or name the columns with --names t,q,v. A comment right before the numbers is a "
+            "header where it has as many cells as they."
         )
     return named(cells, where)

@@ -92,6 +92,13 @@ def _rate(rate: str, base: str, columns: Columns, where: str) -> None:
         )
 
 
+def same(one: str, other: str) -> bool:
+    """Whether two units are one, however they are written."""
+    if one == other or one in NONE or other in NONE:
+        return (one in NONE and other in NONE) or one == other
+    return bool(_unit(one) == _unit(other))
+
+
 def roles(columns: Columns) -> dict[str, str]:
     """Units of "time", "position" and "velocity" or "momentum", as datasets keep them.
 

@@ -122,7 +122,8 @@ def test_parameters_of_nodes(save, take, rng, shape):
     m = rng.uniform(size=shape)
     columns = Columns(time="t", state="x", parameters="m,k")
     x = rng.normal(size=(SYSTEMS, TIMES, NODES, DIM))
-    dataset = take(save("a.npz", t=T, x=x, m=m, k=np.arange(3.0)), columns)
+    axes = ["system", "time", "node", "column"] if m.ndim == 2 else None  # or it is ambiguous
+    dataset = take(save("a.npz", t=T, x=x, m=m, k=np.arange(3.0)), columns, axes=axes)
     wanted = np.broadcast_to(m.reshape(-1, NODES), (SYSTEMS, NODES))
     assert [one.topology.node_attr[:, 0].tolist() for one in dataset] == wanted.tolist()
     assert [one.topology.system_attr.tolist() for one in dataset] == [[[0.0]], [[1.0]], [[2.0]]]
