@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint clean help
+.PHONY: setup demo test docs lint clean help
 
 help:
 	@echo "make demo   learn the solar system from the real ephemeris and judge the simulator (about 2 minutes)"
 	@echo "make test   the whole test suite, lint, types and import contracts"
+	@echo "make docs   the documentation as a site for the file system: site/index.html"
 	@echo "make setup  only the environment: $(VENV)"
 
 setup: $(STAMP)
@@ -31,6 +32,12 @@ test: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
+
+docs: $(STAMP)
+	@$(BIN)/python -c 'import material' 2>/dev/null || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
 
 lint: $(STAMP)
 	$(BIN)/ruff check --fix .
