@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 import yaml
@@ -33,7 +34,9 @@ def run(command: str, argv: list[str], options: Options) -> int:
     own, rest = _own(command, argv)
     asking = any(word.split("=")[0] in ASKING or ".help" in word for word in rest)
     proposal = None
-    if not asking and not any(w == "-c" or w.startswith(("-c", "--config")) for w in rest):
+    configured = any(w == "-c" or w.startswith(("-c", "--config")) for w in rest)
+    printing = any(w.startswith("--print_config") for w in rest) and _data_file(rest)
+    if not configured and (printing or not asking):
         rest = _own_config(command, own, rest)
         proposal = _proposed(command, rest)
     known = prepare(options)
@@ -109,7 +112,6 @@ def _write_proposal(proposal: Proposal, folder: Path) -> None:
     gate = "# Proposed with the config. Limits follow the spread of the data: make them yours."
     body = yaml.safe_dump(proposal.gate, sort_keys=False)
     (folder / "gate.yaml").write_text(f"{gate}\n{body}", encoding="utf-8")
-    print(f"  written to {folder}/proposed.yaml and gate.yaml", file=sys.stderr)
 
 
 def _once(
@@ -137,11 +139,16 @@ def _execute(
     asking: bool,
     proposal: Proposal | None,
 ) -> None:
+    if proposal is not None and asking:
+        with tempfile.TemporaryDirectory() as name:
+            _write_proposal(proposal, Path(name))
+            _execute(command, folder, None, ["-c", f"{name}/proposed.yaml", *rest], asking, None)
+        return
     if proposal is not None:
-        written = folder / "proposed.yaml"
         if first_process():
             _write_proposal(proposal, folder)
-        rest = ["-c", str(written), *rest]
+            print(f"  written to {folder}/proposed.yaml and gate.yaml", file=sys.stderr)
+        rest = ["-c", str(folder / "proposed.yaml"), *rest]
     from simlearn.cli.lightning import Run, execute
 
     arguments = [*rest, f"--ckpt_path={resumed}"] if resumed else rest

@@ -127,8 +127,7 @@ def optimizer_of(module: SimulatorModule) -> Any:
     module.ledger.optimizer = type(optimizer).__name__
     if module.scheduler is None:
         return optimizer
-    schedule = {"scheduler": module.scheduler(optimizer), "monitor": "loss", "strict": False}
-    return {"optimizer": optimizer, "lr_scheduler": schedule}
+    return {"optimizer": optimizer, "lr_scheduler": module.scheduler(optimizer)}
 
 
 def _adam(parameters: Iterable[nn.Parameter]) -> Optimizer:

@@ -79,7 +79,8 @@ def test_the_forecast_follows_the_pendulum(walked):
     from scipy.integrate import solve_ivp
 
     table = pd.read_csv(walked[0] / "forecast.csv")
-    assert list(table.columns) == ["run", "t", "q", "v"]
+    assert list(table.columns) == ["run", "t [s]", "q [rad]", "v [rad/s]"]
+    table.columns = ["run", "t", "q", "v"]
     assert table.groupby("run").size().tolist() == [501] * 10
     for _, one in table.groupby("run"):
         t, start = one.t.to_numpy(), (one.q.iloc[0], one.v.iloc[0])

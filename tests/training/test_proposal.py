@@ -169,6 +169,15 @@ def test_fit_without_a_config_says_why_and_writes_it_down(tmp_path, command, cap
     assert command("fit", "-c", run / "proposed.yaml", *few, "train.h5", "--run", "again") == 0
 
 
+def test_a_proposal_can_be_looked_at_first(tmp_path, command, capsys):
+    drawn = dataset(MassSpring())
+    simlearn.write(tmp_path / "train.h5", drawn, drawn.provenance)
+    assert command("fit", "--data.file", "train.h5", "--print_config") == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["model"]["simulator"]["dynamics"]["class_path"].endswith("SeparableEnergy")
+    assert [p.name for p in tmp_path.iterdir()] == ["train.h5"]
+
+
 def test_a_fit_without_config_and_data_asks_for_one_of_them(command, capsys):
     assert command("fit") == 2
     assert "--data.file FILE.h5" in capsys.readouterr().err

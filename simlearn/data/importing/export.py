@@ -17,7 +17,8 @@ def write_csv(
 ) -> None:
     """One line for each sample of each row: system, time, node, state; whole or not at all.
 
-    Columns are called as in the file that was imported, where one was.
+    Columns are called as in the file that was imported, where one was, with their units as in
+    ``q [m]``.
 
     Raises:
         EnvironmentFault: The file cannot be written.
@@ -37,7 +38,7 @@ def write_csv(
         if rows > 1:
             frame.insert(0, columns.get("node") or "node", _labels(one) * steps)
         frame.insert(0, system, number)
-        frames.append(frame)
+        frames.append(frame.rename(columns=_with_units(columns.get("units") or {})))
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,6 +47,10 @@ def write_csv(
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise EnvironmentFault(f"Cannot write {path}: {error}.") from error
+
+
+def _with_units(units: Mapping[str, str]) -> dict[str, str]:
+    return {name: f"{name} [{unit}]" for name, unit in units.items() if unit}
 
 
 def _labels(one: Trajectory) -> list[str]:
