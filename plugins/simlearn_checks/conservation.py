@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 import simlearn
@@ -61,7 +63,9 @@ class EnergyDrift(simlearn.Check):
             Metric("mean relative energy error", size, largest, beside=sizes),
         ]
         trend = "has no trend" if metrics[0].passed else "grows"
-        if not metrics[1].passed:
+        if not math.isfinite(ratio):
+            trend = "cannot be followed to the end, for the rollout is lost before,"
+        elif not metrics[1].passed:
             trend = "is largest at first, as if energy had been lost at once,"
         elif metrics[0].marginal:
             trend = "cannot be told from a trend (take a longer horizon)"

@@ -10,7 +10,7 @@ from simlearn.archive import estimates, load
 from simlearn.catalog import Catalog
 from simlearn.cli import Options
 from simlearn.cli.parsing import Parser, load_yaml, parser, prepare
-from simlearn.component import ConfigError, SimlearnError, build
+from simlearn.component import ArchiveError, ConfigError, SimlearnError, build
 from simlearn.data.generate import System
 from simlearn.data.store import Dataset, read
 from simlearn.dynamics.base import Dynamics
@@ -91,6 +91,8 @@ def _gate_of(given: Any) -> Path:
     if given.gate is not None:
         return Path(given.gate)
     own = Path(given.simulator) / "gate.yaml"
+    if not own.parent.exists():
+        raise ArchiveError(f"There is no simulator at {own.parent}: no such folder.")
     if not own.is_file():
         raise ConfigError(f"The check needs a gate: -c GATE.yaml (there is no {own}).")
     return own

@@ -147,7 +147,6 @@ def _execute(
     if proposal is not None:
         if first_process():
             _write_proposal(proposal, folder)
-            print(f"  written to {folder}/proposed.yaml and gate.yaml", file=sys.stderr)
         rest = ["-c", str(folder / "proposed.yaml"), *rest]
     from simlearn.cli.lightning import Run, execute
 
@@ -156,6 +155,8 @@ def _execute(
     os.environ[FOLDER] = str(folder)
     try:
         execute(Run(command, folder, resumed), arguments, asking)
+        if proposal is not None and first_process():
+            print(f"proposed: {folder}/proposed.yaml and gate.yaml")
     finally:
         if chosen is None:
             del os.environ[FOLDER]

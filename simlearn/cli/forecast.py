@@ -77,6 +77,11 @@ def forecast(
         if not len(whole):
             raise DataError("A trajectory has no complete sample to start from.")
         usable = usable.slice(int(whole[0]), int(whole[-1]) + 1)
+    if usable.inputs is not None and not first:
+        raise DataError(
+            "The data have control inputs, and a forecast that goes on from their end would need "
+            "inputs for times that nobody has given. Begin where they begin: --start first"
+        )
     begin = usable if first else usable.slice(usable.steps - 1)
     real = next((p.dtype for p in simulator.parameters()), torch.float64)
     begin = begin.to("cpu", real)

@@ -136,7 +136,8 @@ def checkpoint(resume: str | None, folder: Path) -> Path | None:
     path = folder / "checkpoints" / "last.ckpt" if resume == "last" else Path(resume)
     if not path.is_file():
         raise ArchiveError(
-            f"There is no checkpoint {path}. Name the run with --run, or a checkpoint file."
+            f"There is no checkpoint {path}: the run has kept none yet, or --run names another. "
+            "Begin anew without --resume, or name a checkpoint file."
         )
     import torch
 

@@ -76,12 +76,13 @@ def read(path: Path | str) -> Dataset:
     path = Path(path)
     if not path.is_file():
         raise DataError(
-            f"There is no dataset {path}. Make one with `simlearn generate --out {path}`."
+            f"There is no dataset {path}. Make one with `simlearn generate` or `simlearn "
+            "data import`."
         )
     with path.open("rb") as handle:
         if handle.read(4) not in (b"\x89HDF", b""):
             raise DataError(
-                f"{path} is no HDF5 file. Datasets are what `simlearn generate` writes."
+                f"{path} is no HDF5 file. Make a dataset of it with `simlearn data import`."
             )
     try:
         with h5py.File(path, "r") as file:
@@ -93,7 +94,7 @@ def read(path: Path | str) -> Dataset:
             )
     except (OSError, LookupError, ValueError, RuntimeError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{path} is truncated or damaged ({error}). Generate it anew, or fetch an intact copy."
+            f"{path} is truncated or damaged ({error}). Make it anew, or fetch an intact copy."
         ) from error
 
 
@@ -108,7 +109,7 @@ def _verified(file: h5py.File, path: Path) -> dict[str, str]:
             f"{path} has schema {file.attrs.get('schema')}, this simlearn reads schema {SCHEMA}."
         )
     if not file.attrs.get("complete", False):
-        raise DataError(f"{path} was never finished: it has no `complete` mark. Generate it anew.")
+        raise DataError(f"{path} was never finished: it has no `complete` mark. Make it anew.")
     refuse_foreign_storage(file, path)
     manifest: dict[str, str] = json.loads(file.attrs["manifest"])
     told = hashlib.sha256(file.attrs["provenance"].encode()).hexdigest()

@@ -40,7 +40,7 @@ def conserved(trajectories: Sequence[Trajectory]) -> tuple[bool, str]:
     unexplained = float(left.var() / target.var().clamp_min(1e-300))
     loss, error = _trend(left, kinetic[:, 0], lengths)
     if loss < -LOSS and loss < -2 * error:
-        told = f"loses {-loss:.1%} ± {error:.1%} of it along a trajectory"
+        told = f"falls along a trajectory by {-loss:.1%} ± {error:.1%} of its mean size"
         return False, f"The energy v²/2 + V(q) that fits best {told}: there is friction."
     if unexplained > UNEXPLAINED[min(q.shape[1], 2)]:
         return False, (

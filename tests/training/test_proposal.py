@@ -105,6 +105,8 @@ def test_irregular_times_are_fitted_to_slopes():
     assert found.config["model"]["objective"]["class_path"] == "DerivativeMatching"
     assert found.config["model"]["simulator"]["dt"] == pytest.approx(0.1)
     assert "patience" not in found.config["model"]
+    checks = [one["class_path"] for one in found.gate["suites"]["full"]]
+    assert "ForecastError" not in checks, "rollout and data have no times in common"
 
 
 def test_the_gate_fits_the_data():
@@ -192,3 +194,13 @@ def test_a_run_is_resumed_by_its_name_alone(tmp_path, command, capsys):
     assert command("fit", *again) == 0
     assert (tmp_path / "runs/train/metrics-before.csv").exists()
     assert not (tmp_path / "runs/train-2").exists()
+
+
+def test_the_horizon_of_the_gate_fits_what_is_held_out():
+    """Of a single trajectory its end is held out; of several lengths a short one may be."""
+    single = propose(dataset(Pendulum(), count=1)).gate["suites"]["full"][1]["init_args"]
+    assert single["horizon"] <= 0.2 * 100
+    drawn = dataset(Pendulum()).trajectories
+    mixed = tuple(one.slice(0, 101 - 5 * k) for k, one in enumerate(drawn))
+    found = propose(Dataset(mixed, {"units": dict(Pendulum().units())}, ""))
+    assert found.gate["suites"]["full"][1]["init_args"]["horizon"] <= 0.6 * 45

@@ -18,7 +18,7 @@ def targets(out: Path, sources: Sequence[Path], held_out: float) -> list[Path]:
     """The dataset to write, and the held-out one after it.
 
     Raises:
-        ConfigError: One of them is a source.
+        ConfigError: One of them is a source, or no FILE.h5.
         DataError: A held-out file of an earlier import would hold what is training data now.
     """
     test = out.with_name(f"{out.stem}-test{out.suffix}")
@@ -27,6 +27,8 @@ def targets(out: Path, sources: Sequence[Path], held_out: float) -> list[Path]:
     for path in found:
         if path.resolve() in read:
             raise ConfigError(f"{path} is one of the sources; choose another --out.")
+    if out.suffix.lower() not in (".h5", ".hdf5"):
+        raise ConfigError(f"--out is a dataset, FILE.h5; got {out}.")
     if not held_out and test.resolve() not in read and _stale(test, out, sources):
         raise DataError(
             f"{test} holds out trajectories of these sources, from an earlier import; without "

@@ -39,7 +39,7 @@ def split_header(cell: str) -> tuple[str, str | None]:
 
 def _unit(text: str) -> Any:
     # to a physicist AU is the astronomical unit, to the library an absorbance
-    return _registry().Unit("au" if text == "AU" else text)
+    return _registry().Unit(re.sub(r"\bAU\b", "au", text))
 
 
 def known(unit: str) -> bool:
