@@ -87,7 +87,8 @@ class TrajectoryData(pl.LightningDataModule):
         return data
 
     def setup(self, stage: str) -> None:
-        """Read or draw, once."""
+        """Read or draw, once; the windows are cut anew for every training."""
+        self._trained = None
         if self.training:
             return
         loaded = list(self._load())

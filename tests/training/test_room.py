@@ -306,3 +306,13 @@ def test_differences_are_of_second_order_on_uneven_times(driven):
         exact = inner.t.cos()[:, None, None] + (inner.inputs if driven else 0)
         errors.append(float((slope - exact).abs().max()))
     assert errors[0] / errors[2] > 10
+
+
+def test_data_serve_one_training_after_another(data, seeded):
+    """The windows of a training are its own: another objective cuts others."""
+    shared = TrajectoryData.of(data)
+    for horizon in (4, 10):
+        simulator = Simulator(SeparableEnergy(dim=2, width=8), Leapfrog(), 0.1)
+        objective = MultiStep(horizon)
+        simlearn.fit(simulator, shared, objective=objective, max_epochs=1, progress=False)
+        assert shared._trained.length == horizon + 1
