@@ -21,6 +21,7 @@ from simlearn.dynamics.linear import Estimate
 from simlearn.simulator import Simulator
 
 SCHEMA = 1
+UNFIT = (ConfigError, SafetensorError, RuntimeError, LookupError, TypeError, ValueError)
 DESCRIPTION, WEIGHTS = "simulator.json", "weights.safetensors"
 
 
@@ -85,14 +86,7 @@ def load(path: Path | str, plugins: catalog.Catalog | None = None) -> Simulator:
         if len(real) == 1:
             simulator.to(real.pop())
         simulator.load_state_dict(state)
-    except (
-        ConfigError,
-        SafetensorError,
-        RuntimeError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ) as error:
+    except UNFIT as error:
         raise ArchiveError(
             f"The archive {folder} does not fit what is installed: {error}"
         ) from error

@@ -65,6 +65,13 @@ def propose(dataset: Dataset) -> Proposal:
         model["stabilizers"] = ["Standardize"]
     model["objective"] = _objective(facts, reasons)
     trainer = _optimizer(facts, model, reasons)
+    data = _data(facts, model, reasons)
+    config = {"model": model, "data": data, "trainer": trainer}
+    return Proposal(config, _gate(facts, integrator, dataset), tuple(reasons))
+
+
+def _data(facts: Facts, model: dict[str, Any], reasons: list[str]) -> dict[str, Any]:
+    """Batches and what is held out, with the patience that looks at it."""
     data: dict[str, Any] = {"batch_size": 256} if facts.census.samples >= LARGE else {}
     if facts.census.count >= 5:
         data["held_out"] = 0.1
@@ -73,8 +80,7 @@ def propose(dataset: Dataset) -> Proposal:
             reasons.append(
                 "A tenth is held out: it stops when rollouts of it get no better for 10 epochs."
             )
-    config = {"model": model, "data": data, "trainer": trainer}
-    return Proposal(config, _gate(facts, integrator, dataset), tuple(reasons))
+    return data
 
 
 def _rounded(value: float) -> float:
