@@ -109,6 +109,8 @@ class SimulatorModule(pl.LightningModule):
         if stage == "fit":
             refuse_impatience(self)
         self.objective.prepare(self.trainer.datamodule.training)
+        for stabilizer in self.stabilizers:
+            stabilizer.observe(self.trainer.datamodule.training)
 
     def on_fit_start(self) -> None:
         """Solve the closed form and prepare stabilizers, unless a training is resumed."""

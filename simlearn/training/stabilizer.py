@@ -17,13 +17,21 @@ from simlearn.state import Trajectory
 class Stabilizer(Component):
     """Changes training so that the learned simulator stays stable.
 
-    Overrides at least one of the four methods.
+    Overrides at least one of `wrap`, `prepare`, `perturb` and `penalty`.
     """
 
     @property
     @abstractmethod
     def bias(self) -> str:
         """What it does to the learned dynamics, in one sentence; the report prints it."""
+
+    @optional
+    def observe(self, training: Sequence[Trajectory]) -> None:
+        """Look at the training data before anything else, and remember what it needs of them.
+
+        A pure function of the data, run on every start, also when a training is resumed.
+        """
+        return None
 
     @optional
     def wrap(self, dynamics: Dynamics) -> Dynamics:

@@ -1,0 +1,1 @@
+"""Stability of simulators: pure functions on tensors, batched over anchors."""
