@@ -1,0 +1,99 @@
+"""Simulators as plain functions: one system is one row of n numbers, many anchors are a batch."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from simlearn.component import ConfigError, DataError
+from simlearn.dynamics.base import Dynamics, Map, Time
+from simlearn.simulator import Simulator
+from simlearn.state import Topology, Trajectory
+
+
+class Motion(Protocol):
+    """A step x ↦ F(x, t), or a field dx/dt = f(x, t): ``[anchors, n]`` to ``[anchors, n]``.
+
+    Each anchor is answered by itself.
+    """
+
+    def __call__(self, x: Tensor, t: Time = 0.0, /) -> Tensor:
+        """Where the anchors go, or how fast."""
+        ...
+
+
+def stepper(simulator: Simulator, topology: Topology | None = None) -> Motion:
+    """One step of a simulator on flattened states.
+
+    Args:
+        simulator: Of a field or a map, on vectors or on a graph.
+        topology: Of one system; a vector system where it is None. n is its rows times the columns.
+
+    Raises:
+        ConfigError: The topology holds several systems.
+    """
+    one = _single(topology)
+
+    def step(x: Tensor, t: Time = 0.0) -> Tensor:
+        many = one.repeat(x.shape[0])
+        return simulator.step(x.reshape(many.rows, -1), many, t).reshape(x.shape)
+
+    return step
+
+
+def slopes(dynamics: Dynamics, topology: Topology | None = None) -> Motion:
+    """The vector field dx/dt on flattened states.
+
+    Raises:
+        ConfigError: The dynamics are a map, or the topology holds several systems.
+    """
+    if isinstance(dynamics, Map):
+        raise ConfigError(f"{type(dynamics).__name__} is a map and has no slope; take `stepper`.")
+    one = _single(topology)
+
+    def slope(x: Tensor, t: Time = 0.0) -> Tensor:
+        many = one.repeat(x.shape[0])
+        return dynamics(t, x.reshape(many.rows, -1), many).reshape(x.shape)
+
+    return slope
+
+
+def scaled(motion: Motion, scale: Tensor) -> Motion:
+    """The same motion in other units: z = x / scale, ``scale`` ``[n]``."""
+
+    def moved(z: Tensor, t: Time = 0.0) -> Tensor:
+        return motion(z * scale, t) / scale
+
+    return moved
+
+
+def states(trajectory: Trajectory) -> Tensor:
+    """All states of a trajectory, ``[steps, systems, n]``.
+
+    Raises:
+        DataError: Its systems differ in size.
+    """
+    each = trajectory.topology.rows_each
+    if each is None:
+        raise DataError("The systems of a trajectory differ in size; analyse them one by one.")
+    systems = trajectory.topology.num_systems
+    return trajectory.x.reshape(trajectory.steps, systems, each * trajectory.dim)
+
+
+def _single(topology: Topology | None) -> Topology:
+    one = Topology.isolated(1) if topology is None else topology
+    if one.num_systems != 1:
+        raise ConfigError(
+            f"The analysis wants the topology of one system, got {one.num_systems}. It repeats it "
+            "for every anchor itself."
+        )
+    return one
+
+
+def random_frame(anchors: int, n: int, count: int, seed: int) -> Tensor:
+    """Orthonormal columns ``[anchors, n, count]``, float64, from a generator of their own."""
+    rng = torch.Generator().manual_seed(seed)
+    drawn = torch.randn(anchors, n, count, generator=rng, dtype=torch.float64)
+    return torch.linalg.qr(drawn)[0]
