@@ -4,13 +4,33 @@ from __future__ import annotations
 
 import simlearn
 from simlearn_stabilizers.noise import NoiseInjection
+from simlearn_stabilizers.projection import ProjectedField, ProjectedMap, SubspaceProjection
 from simlearn_stabilizers.roughness import Roughness
 from simlearn_stabilizers.standardize import Standardize
+from simlearn_stabilizers.start import StableInitialization
 
-__all__ = ["NoiseInjection", "Roughness", "Standardize"]
+_OFFERED: list[type] = [
+    NoiseInjection,
+    ProjectedField,
+    ProjectedMap,
+    Roughness,
+    StableInitialization,
+    Standardize,
+    SubspaceProjection,
+]
+
+__all__ = [
+    "NoiseInjection",
+    "ProjectedField",
+    "ProjectedMap",
+    "Roughness",
+    "StableInitialization",
+    "Standardize",
+    "SubspaceProjection",
+]
 
 
 @simlearn.hookimpl
 def simlearn_components() -> list[type]:
-    """The stabilizers."""
-    return [NoiseInjection, Roughness, Standardize]
+    """The stabilizers, and the dynamics they make."""
+    return list(_OFFERED)

@@ -3,61 +3,167 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 import simlearn
-from simlearn import ConfigError
+from simlearn import ConfigError, Simulator, Trajectory
+from simlearn.analysis.linear import Convention
+from simlearn.analysis.subspace import looks_at_whole, subspace
+from simlearn_stabilizers.resimulation import intervals, resimulated
+
+FASTEST = 0.5  # κ dt above which an automatic κ would spoil slow modes
 
 
 class NoiseInjection(simlearn.Stabilizer):
-    """Adds Gaussian noise to the state each window starts from.
+    """Adds Gaussian noise to the states a simulator learns from: x + ξ, ξ of size ``scale``.
 
-    The start becomes x + scale · size · ξ with ξ ~ N(0, 1).
+    Where the data carry energy λ, noise of variance s² changes what linear dynamics learn by
+    s²/(λ + s²); where they carry none, it decides alone. Both depend on what the targets do
+    (`simlearn.analysis.linear.noisy` gives the matrices):
 
-    The size is the root mean square of each column of the batch, so that ``scale`` is a share.
-    With ``target: clean`` the simulator learns to come back to the data, whose later states stay
-    as they are: in directions without data it then contracts (for linear dynamics with second
-    moment C it learns M C (C + s²)⁻¹ instead of M). With ``target: shifted`` the whole window is
-    moved by the same noise, and those directions are left neutral.
+    - corrected: targets stay those of the data, so the simulator learns to come back in one step.
+      Without data a state is dead after a step; slow modes are damped by s²/(λ dt) per time.
+    - uncorrected: the whole window moves along; slopes stay. Without data: neutral.
+    - restoring: the shift shrinks by (1 − κ dt) a step, slopes by κ ξ. Without data: rate −κ.
+    - measured: fresh noise on every state, as a sensor would add it; a recorded slope is forgotten
+      where the window is long enough to difference. Without data: dead.
+    - resimulated: targets are computed anew from the noisy start by the true system. No bias.
 
     Args:
-        scale: Standard deviation of the noise as a share of each column's size. Good values: 0.001
-            to 0.05.
-        target: Whether later states stay (clean) or move along (shifted).
+        scale: Standard deviation of the noise as a share of each column's spread. Good values:
+            0.001 to 0.1.
+        target: What the targets do.
+        kappa: Restoring rate κ, 1/time; by default the fastest rate of the data, at most 0.5/dt.
+        where: Noise everywhere, or only in the complement of the data, where it has no bias on
+            what the data teach; auto takes the complement where there is one.
+        epochs: Epochs with noise, none afterwards; 0 keeps it. It repairs the bias of directions
+            that are learned in the epochs without.
+        system: The true system, for resimulated targets.
     """
 
-    def __init__(self, scale: float = 0.01, target: Literal["clean", "shifted"] = "clean"):
-        if scale < 0 or target not in ("clean", "shifted"):
-            raise ConfigError(
-                f"NoiseInjection needs scale >= 0 and target clean or shifted, got {scale} and "
-                f"{target!r}."
-            )
-        self.scale, self.target = scale, target
+    def __init__(
+        self,
+        scale: float = 0.01,
+        target: Convention = "restoring",
+        kappa: float | None = None,
+        where: Literal["auto", "everywhere", "complement"] = "auto",
+        epochs: int = 0,
+        system: simlearn.System | None = None,
+    ):
+        _refuse(scale, target, kappa, epochs, system)
+        self.scale, self.target, self.kappa, self.where = scale, target, kappa, where
+        self.epochs, self.system = epochs, system
+        self._on = True
+        self._rate, self._size, self._normal = 0.0, None, None
+        self._whole = False
+
+    _size: Tensor | None
+    _normal: Tensor | None
 
     @property
     def bias(self) -> str:
         """What it does, in a sentence."""
-        if self.target == "clean":
-            return (
-                "Shrinks the response to weak directions of the data: by s²/(λ + s²) where a "
-                "direction has energy λ "
-                f"and s is {self.scale:g} of the column's size; contracts where there are no data."
+        if self.where == "complement" or self._normal is not None:
+            on = "On what the data teach: none."
+        elif self.target == "resimulated":
+            on = "On what the data teach: none, the targets are true."
+        else:
+            on = (
+                "Shrinks the response to weak directions of the data, by s²/(λ + s²) where a "
+                f"direction has energy λ; s is {self.scale:g} of each column's spread."
             )
-        return "Leaves directions without data neutral: errors there neither grow nor shrink."
+        return f"{on} {_WITHOUT_DATA[self.target]}"
 
-    def perturb(
-        self,
-        window: simlearn.Trajectory,
-        simulator: simlearn.Simulator,
-        rng: torch.Generator,
-    ) -> simlearn.Trajectory:
-        """The window with noise on its first state, or on all of them alike."""
-        size = window.x.pow(2).mean((0, 1)).sqrt()
-        noise = torch.randn(window.x.shape[1:], generator=rng, dtype=torch.float64).to(window.x)
-        shift = noise * size * self.scale
-        moved = window.x + shift if self.target == "shifted" else window.x.clone()
-        if self.target == "clean":
-            moved[0] = moved[0] + shift
-        return dataclasses.replace(window, x=moved)
+    def observe(self, simulator: Simulator, training: Sequence[Trajectory]) -> None:
+        """Measure the columns, and look for directions without data.
+
+        Raises:
+            ConfigError: Noise was asked for in the complement only, and there is none.
+        """
+        self._whole = looks_at_whole(simulator.dynamics)
+        found = subspace(training, self._whole)
+        self._size = found.energy.scale
+        self._rate = min(found.rate, FASTEST / simulator.dt)
+        empty = found.normal.shape[1]
+        if self.where == "complement" and not empty:
+            raise ConfigError(
+                "NoiseInjection was asked for noise in the complement of the data, but they have "
+                "energy in every direction. Take where: everywhere, or auto."
+            )
+        self._normal = found.normal if empty and self.where != "everywhere" else None
+
+    def epoch(self, number: int) -> None:
+        """Noise ends after so many epochs."""
+        self._on = not self.epochs or number < self.epochs
+
+    def perturb(self, window: Trajectory, simulator: Simulator, rng: torch.Generator) -> Trajectory:
+        """The window with noise, and with the targets that the convention asks for."""
+        if not self._on or not self.scale:
+            return window
+        if self.target == "measured":
+            moved = window.x + torch.stack([self._draw(x, rng) for x in window.x])
+            slope = None if window.steps >= 3 else window.derivative
+            return dataclasses.replace(window, x=moved, derivative=slope)
+        shift = self._draw(window.x[0], rng)
+        if self.target == "resimulated":
+            assert self.system is not None
+            return resimulated(window, shift, self.system)
+        step = intervals(window, simulator.dt)
+        kappa = self._kappa(step)
+        shares = torch.cumprod(torch.cat([torch.ones_like(step[:1]), 1 - kappa * step]), 0)
+        moved = window.x + shares[: window.steps] * shift
+        slope = window.derivative
+        if slope is not None:
+            slope = slope - kappa * shares[: window.steps] * shift
+        return dataclasses.replace(window, x=moved, derivative=slope)
+
+    def _kappa(self, step: Tensor) -> Tensor:
+        """The restoring rate in the first interval; a corrected target takes all of it back."""
+        if self.target == "corrected":
+            return 1 / step[:1]
+        if self.target == "uncorrected":
+            return torch.zeros_like(step[:1])
+        return torch.full_like(step[:1], self._rate if self.kappa is None else self.kappa)
+
+    def _draw(self, x: Tensor, rng: torch.Generator) -> Tensor:
+        """Noise for a state ``[rows, dim]``, on the CPU first."""
+        drawn = torch.randn(x.shape, generator=rng, dtype=torch.float64)
+        size = self._size
+        if size is None:  # nobody has shown it the data: the window is all there is
+            size = x.detach().double().cpu().square().mean(0).sqrt()
+        wide = drawn.reshape(-1, len(size))
+        if self._normal is not None:
+            wide = wide @ self._normal @ self._normal.mT
+        return (self.scale * wide * size).reshape(x.shape).to(x)
+
+
+_WITHOUT_DATA = {
+    "corrected": "States off the data are dead after one step.",
+    "uncorrected": "States off the data are left neutral: errors there neither grow nor shrink.",
+    "restoring": "States off the data decay at the restoring rate.",
+    "measured": "States off the data are dead after one step.",
+    "resimulated": "States off the data are learned from the true system.",
+}
+
+
+def _refuse(
+    scale: float, target: str, kappa: float | None, epochs: int, system: simlearn.System | None
+) -> None:
+    if not scale >= 0 or epochs < 0 or target not in _WITHOUT_DATA:
+        raise ConfigError(
+            f"NoiseInjection needs scale >= 0, epochs >= 0 and one of {', '.join(_WITHOUT_DATA)} "
+            f"as target; got {scale}, {epochs} and {target!r}."
+        )
+    if kappa is not None and (target != "restoring" or not kappa >= 0):
+        raise ConfigError(
+            f"kappa is the rate of restoring targets, at least 0; got {kappa} with {target}."
+        )
+    if (target == "resimulated") != (system is not None):
+        raise ConfigError(
+            "Resimulated targets need the true `system`, and no others take one; got target "
+            f"{target} and {'a' if system is not None else 'no'} system."
+        )

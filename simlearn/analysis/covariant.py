@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from simlearn.analysis.cocycle import turn
 from simlearn.analysis.flat import Motion
-from simlearn.analysis.growth import DEAD, turn
+from simlearn.analysis.growth import DEAD
 from simlearn.component import ConfigError, NumericalError
 
 

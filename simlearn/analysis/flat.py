@@ -29,15 +29,16 @@ def stepper(simulator: Simulator, topology: Topology | None = None) -> Motion:
 
     Args:
         simulator: Of a field or a map, on vectors or on a graph.
-        topology: Of one system; a vector system where it is None. n is its rows times the columns.
+        topology: Of one system, or of one for each anchor; a vector system where it is None. n is
+            the rows of one times the columns.
 
     Raises:
-        ConfigError: The topology holds several systems.
+        ConfigError: There are neither one nor as many systems as anchors.
     """
-    one = _single(topology)
+    one = Topology.isolated(1) if topology is None else topology
 
     def step(x: Tensor, t: Time = 0.0) -> Tensor:
-        many = one.repeat(x.shape[0])
+        many = _for_all(one, x)
         return simulator.step(x.reshape(many.rows, -1), many, t).reshape(x.shape)
 
     return step
@@ -47,14 +48,14 @@ def slopes(dynamics: Dynamics, topology: Topology | None = None) -> Motion:
     """The vector field dx/dt on flattened states.
 
     Raises:
-        ConfigError: The dynamics are a map, or the topology holds several systems.
+        ConfigError: The dynamics are a map, or the systems are neither one nor one an anchor.
     """
     if isinstance(dynamics, Map):
         raise ConfigError(f"{type(dynamics).__name__} is a map and has no slope; take `stepper`.")
-    one = _single(topology)
+    one = Topology.isolated(1) if topology is None else topology
 
     def slope(x: Tensor, t: Time = 0.0) -> Tensor:
-        many = one.repeat(x.shape[0])
+        many = _for_all(one, x)
         return dynamics(t, x.reshape(many.rows, -1), many).reshape(x.shape)
 
     return slope
@@ -82,14 +83,16 @@ def states(trajectory: Trajectory) -> Tensor:
     return trajectory.x.reshape(trajectory.steps, systems, each * trajectory.dim)
 
 
-def _single(topology: Topology | None) -> Topology:
-    one = Topology.isolated(1) if topology is None else topology
+def _for_all(one: Topology, x: Tensor) -> Topology:
+    """A topology with a system for every anchor."""
+    if one.num_systems == x.shape[0]:
+        return one
     if one.num_systems != 1:
         raise ConfigError(
-            f"The analysis wants the topology of one system, got {one.num_systems}. It repeats it "
-            "for every anchor itself."
+            f"The analysis wants the topology of one system, or of one for each of the "
+            f"{x.shape[0]} anchors; got {one.num_systems} systems."
         )
-    return one
+    return one.repeat(x.shape[0])
 
 
 def random_frame(anchors: int, n: int, count: int, seed: int) -> Tensor:

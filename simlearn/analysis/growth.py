@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from simlearn.analysis.flat import Motion, random_frame
+from simlearn.analysis.cocycle import Normal, Turn, turn
+from simlearn.analysis.flat import Motion
 from simlearn.analysis.jacobian import push
 from simlearn.component import ConfigError
 
 BLOCKS = 20  # of an orbit, for standard errors
 DEAD = 1e-16  # growth of a step below which nothing but rounding is left of a direction
-Normal = Tensor | Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,6 @@ class Spectrum:
         return float(self.exponents.sum())
 
 
-@dataclass
-class _Turn:
-    """A step of the cocycle: states after it, Q and R of the pushed frame."""
-
-    x: Tensor
-    frame: Tensor
-    r: Tensor
-    alive: Tensor
-
-
 def spectrum(
     motion: Motion,
     x: Tensor,
@@ -70,6 +60,7 @@ def spectrum(
     transient: int = 0,
     every: int = 1,
     normal: Normal | None = None,
+    follow: Callable[[Tensor], Tensor] | None = None,
     bound: float = math.inf,
     seed: int = 0,
 ) -> Spectrum:
@@ -91,6 +82,8 @@ def spectrum(
         normal: For transverse exponents, an orthonormal basis ``[n, m]``, or a function of states
             ``[anchors, n]`` that gives one at each, ``[anchors, n, m]``: the cocycle is then
             N(x')ᵀ J(x) N(x), m tangent vectors and no Jacobian.
+        follow: Moves a state back to where the orbit should go on, such as onto the data; the
+            Jacobian stays that of the step.
         bound: An orbit is lost beyond this component.
         seed: Seed of the first frame.
 
@@ -98,7 +91,18 @@ def spectrum(
         ConfigError: No step, or more exponents than dimensions.
     """
     count = _count(x, count, normal, steps, every)
-    turns = turn(motion, x, count, dt=dt, t0=t0, every=every, normal=normal, bound=bound, seed=seed)
+    turns = turn(
+        motion,
+        x,
+        count,
+        dt=dt,
+        t0=t0,
+        every=every,
+        normal=normal,
+        follow=follow,
+        bound=bound,
+        seed=seed,
+    )
     lost = torch.full((x.shape[0],), -1)
     logs: list[Tensor] = []
     settled, total = transient // every, (transient + steps) // every
@@ -111,47 +115,6 @@ def spectrum(
             break
     kept = torch.stack(logs) if logs else x.new_full((1, x.shape[0], count), torch.nan)
     return _summed(kept, lost, now, dt * every)
-
-
-def turn(
-    motion: Motion,
-    x: Tensor,
-    count: int,
-    *,
-    dt: float,
-    t0: float = 0.0,
-    every: int = 1,
-    normal: Normal | None = None,
-    bound: float = math.inf,
-    seed: int = 0,
-) -> Iterator[_Turn]:
-    """The states and frames of the cocycle, without end; a lost orbit stays where it was."""
-    basis = _basis(normal)
-    alive = torch.ones(x.shape[0], dtype=torch.bool)
-    width = x.shape[1] if basis is None else basis(x).shape[-1]
-    q = random_frame(x.shape[0], width, count, seed).to(x)
-    number = 0
-    while True:
-        z = q
-        for _ in range(every):
-            t = t0 + number * dt
-            tangent = z if basis is None else basis(x) @ z
-            ahead, pushed = push(lambda y, t=t: motion(y, t), x, tangent)  # type: ignore[misc]
-            sound = ahead.isfinite().all(-1) & (ahead.abs().amax(-1) <= bound)
-            alive = alive & sound & pushed.isfinite().flatten(1).all(-1)
-            x = torch.where(alive[:, None], ahead, x)
-            kept = pushed if basis is None else basis(x).mT @ pushed
-            z = torch.where(alive[:, None, None], kept, z)
-            number += 1
-        q, r = orthonormal(z)
-        yield _Turn(x, q, r, alive)
-
-
-def orthonormal(z: Tensor) -> tuple[Tensor, Tensor]:
-    """QR with a positive diagonal: ``[..., n, k]`` to Q and R."""
-    q, r = torch.linalg.qr(z)
-    sign = torch.where(r.diagonal(dim1=-2, dim2=-1) < 0, -1.0, 1.0).to(r)
-    return q * sign[..., None, :], r * sign[..., :, None]
 
 
 def _count(x: Tensor, count: int | None, normal: Normal | None, steps: int, every: int) -> int:
@@ -167,17 +130,11 @@ def _count(x: Tensor, count: int | None, normal: Normal | None, steps: int, ever
     return count
 
 
-def _basis(normal: Normal | None) -> Callable[[Tensor], Tensor] | None:
-    if normal is None or callable(normal):
-        return normal
-    return lambda x: normal.to(x)
-
-
 def _logs(r: Tensor) -> Tensor:
     return r.diagonal(dim1=-2, dim2=-1).clamp_min(DEAD).log()
 
 
-def _summed(logs: Tensor, lost: Tensor, last: _Turn, dt: float) -> Spectrum:
+def _summed(logs: Tensor, lost: Tensor, last: Turn, dt: float) -> Spectrum:
     """Means and standard errors of ``[turns, anchors, k]`` logarithms."""
     good = lost < 0
     whole = logs.mean(0) / dt

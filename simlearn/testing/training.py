@@ -88,7 +88,7 @@ def _accepted(one: Stabilizer) -> list[tuple[Simulator, Trajectory]]:
     found, refusals = [], []
     for simulator, track in _learners():
         try:
-            one.observe([track])
+            one.observe(simulator, [track])
             simulator.take(one.wrap(simulator.dynamics))
             one.prepare(simulator, [track])
             one.penalty(simulator, track.slice(0, 9))

@@ -110,7 +110,7 @@ class SimulatorModule(pl.LightningModule):
             refuse_impatience(self)
         self.objective.prepare(self.trainer.datamodule.training)
         for stabilizer in self.stabilizers:
-            stabilizer.observe(self.trainer.datamodule.training)
+            stabilizer.observe(self.simulator, self.trainer.datamodule.training)
 
     def on_fit_start(self) -> None:
         """Solve the closed form and prepare stabilizers, unless a training is resumed."""

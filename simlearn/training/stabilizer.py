@@ -26,10 +26,19 @@ class Stabilizer(Component):
         """What it does to the learned dynamics, in one sentence; the report prints it."""
 
     @optional
-    def observe(self, training: Sequence[Trajectory]) -> None:
+    def observe(self, simulator: Simulator, training: Sequence[Trajectory]) -> None:
         """Look at the training data before anything else, and remember what it needs of them.
 
-        A pure function of the data, run on every start, also when a training is resumed.
+        A pure function of the data and of the kind of dynamics, run on every start, also when a
+        training is resumed.
+        """
+        return None
+
+    @optional
+    def epoch(self, number: int) -> None:
+        """An epoch begins: noise may be annealed.
+
+        A pure function of the number, so that a resumed training goes on as it would have.
         """
         return None
 

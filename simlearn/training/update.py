@@ -29,6 +29,8 @@ def update(module: SimulatorModule, windows: Sequence[Trajectory]) -> None:
     optimizer = wrapped.optimizer
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     alone = module.trainer.world_size == 1
+    for stabilizer in module.stabilizers:
+        stabilizer.epoch(module.current_epoch)
     for number, window in enumerate(windows):
 
         def closure(window: Trajectory = window) -> Tensor:

@@ -1,0 +1,217 @@
+"""Unlearnable directions: what a simulator does where its data carry no energy.
+
+Floryan 2024 (arXiv 2406.13101): a network learns the directions of its data by their energy, and
+not at all where there is none. No loss shows what it does there, but a rollout goes there by every
+small error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from simlearn.analysis.contraction import log_norm, norm
+from simlearn.analysis.flat import Motion
+from simlearn.analysis.growth import Spectrum
+from simlearn.analysis.jacobian import push
+
+Verdict = Literal["unstable", "neutral", "ok"]
+EXACT = 1e-9  # response that an untrained network of any weights must not exceed in a symmetry
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """One step's Jacobian in the frame [S, N] of data and no data, at each anchor.
+
+    With J_AB = Aᵀ J B. Single points of an orbit tell of transient growth, not of stability: that
+    is for the transverse exponents.
+
+    Attributes:
+        inside: J_SS ``[anchors, r, r]``, what was taught.
+        response: J_SN ``[anchors, r, m]``, how the learned part answers to a state off the data.
+        leak: J_NS ``[anchors, m, r]``, how it leaves the data by itself.
+        outside: J_NN ``[anchors, m, m]``, what nothing taught.
+    """
+
+    inside: Tensor
+    response: Tensor
+    leak: Tensor
+    outside: Tensor
+
+    @property
+    def radius(self) -> Tensor:
+        """Spectral radius of J_NN, ``[anchors]``."""
+        return torch.linalg.eigvals(self.outside).abs().amax(-1)
+
+    @property
+    def abscissa(self) -> Tensor:
+        """Largest real part of an eigenvalue of J_NN, ``[anchors]``; of a field below 0 is stable.
+
+        For a map or a step take `radius`.
+        """
+        return torch.linalg.eigvals(self.outside).real.amax(-1)
+
+    @property
+    def norm(self) -> Tensor:
+        """‖J_NN‖₂, ``[anchors]``: the largest growth in one step."""
+        return norm(self.outside)
+
+    @property
+    def log_norm(self) -> Tensor:
+        """μ₂(J_NN), ``[anchors]``, for the Jacobian of a field."""
+        return log_norm(self.outside)
+
+
+def blocks(motion: Motion, x: Tensor, data: Tensor, normal: Tensor, t: float = 0.0) -> Blocks:
+    """All four blocks at anchors ``[anchors, n]``, by n tangent vectors.
+
+    Args:
+        motion: A step or a field.
+        x: ``[anchors, n]``.
+        data: S ``[n, r]``, orthonormal.
+        normal: N ``[n, m]``, orthonormal and orthogonal to S.
+        t: Time.
+    """
+    frame = torch.cat([data, normal], dim=1)
+    pushed = push(lambda y: motion(y, t), x, frame.expand(len(x), *frame.shape))[1]
+    turned, r = frame.mT @ pushed, data.shape[1]
+    return Blocks(turned[:, :r, :r], turned[:, :r, r:], turned[:, r:, :r], turned[:, r:, r:])
+
+
+def verdict(exponents: Tensor, errors: Tensor) -> Verdict:
+    """What the largest transverse exponent L with standard error s says.
+
+    "unstable" where L − 2 s > 0, "ok" where L + 2 s < 0, "neutral" between: errors off the data
+    neither grow nor heal. NaN is unstable: an orbit was lost.
+    """
+    if not bool(exponents.isfinite().all()):
+        return "unstable"
+    if float((exponents - 2 * errors).max()) > 0:
+        return "unstable"
+    return "ok" if float((exponents + 2 * errors).max()) < 0 else "neutral"
+
+
+def transverse_error(found: Spectrum) -> Tensor:
+    """Standard errors of transverse exponents: the larger of that over blocks and over orbits."""
+    each = found.each[found.lost < 0]
+    if len(each) < 2:
+        return found.errors
+    return torch.maximum(found.errors, each.std(0) / math.sqrt(len(each)))
+
+
+def leak(motion: Motion, x: Tensor, ahead: Tensor, normal: Tensor, t: float = 0.0) -> float:
+    """L = rms |Nᵀ (F(x) − x⁺)|: how far one step of the simulator leaves the data.
+
+    Args:
+        motion: A step.
+        x: True states ``[anchors, n]``.
+        ahead: The true states one step later.
+        normal: N ``[n, m]``, or at each true later state ``[anchors, n, m]``.
+        t: Time.
+    """
+    off = (motion(x, t) - ahead)[:, None, :] @ normal
+    return float(off.square().sum(-1).mean().sqrt())
+
+
+def escape_step(factor: float, leak: float, tolerance: float) -> float:
+    """The step k* at which an error off the data reaches the tolerance; infinite if never.
+
+    With e⁺ = ρ e + l it is ⌈ln(1 + τ (ρ − 1) / l) / ln ρ⌉; τ / l where ρ = 1; and never where ρ < 1
+    holds it at l / (1 − ρ) < τ.
+
+    Args:
+        factor: ρ, growth of a step.
+        leak: l, error added by a step.
+        tolerance: τ.
+    """
+    if leak <= 0:
+        return math.inf
+    if factor == 1:
+        return math.ceil(tolerance / leak)
+    grown = 1 + tolerance * (factor - 1) / leak
+    if factor <= 0 or grown <= 0:
+        return math.inf if leak < tolerance else 1
+    return math.ceil(math.log(grown) / math.log(factor))
+
+
+def off_data(orbit: Tensor, normal: Tensor, mean: Tensor) -> Tensor:
+    """Distance |Nᵀ (x − mean)| from the subspace of the data, ``[steps, anchors]``."""
+    return ((orbit - mean) @ normal).norm(dim=-1)
+
+
+def escaped(distance: Tensor, tolerance: float) -> Tensor:
+    """First step at which each of ``[steps, anchors]`` distances passes τ; infinite if none."""
+    beyond = ~(distance <= tolerance)
+    first = beyond.int().argmax(0).double()
+    return torch.where(beyond.any(0), first, torch.inf)
+
+
+def rolled(
+    motion: Motion,
+    x: Tensor,
+    steps: int,
+    *,
+    dt: float = 1.0,
+    t0: float = 0.0,
+    data: Tensor | None = None,
+    mean: Tensor | None = None,
+) -> Tensor:
+    """Rollouts ``[steps + 1, anchors, n]``; with ``data`` clamped to mean + S at every step.
+
+    A simulator whose clamped rollouts are good and whose free ones are not is harmed by directions
+    that nothing taught. A state that is not finite stays so.
+    """
+    found = [x]
+    for number in range(steps):
+        x = motion(x, t0 + number * dt)
+        if data is not None:
+            middle = 0.0 if mean is None else mean
+            x = middle + (x - middle) @ data @ data.mT
+        found.append(x)
+    return torch.stack(found)
+
+
+def sensitivity(trained: Tensor, drawn: Tensor) -> Tensor:
+    """r_i = Var_seed[J u_i] / Var_init[J u_i]: what is left of the draw of the weights, ``[m]``.
+
+    0 where training decides what the simulator does along u_i, 1 where the initialisation does.
+    For a linear model under gradient descent it is exactly (1 − η λ_i)^{2K}.
+
+    Args:
+        trained: J u_i of models trained from several seeds, ``[models, anchors, n, m]``.
+        drawn: The same of models as they were drawn, before training.
+    """
+    spread = [one.var(0, correction=1).mean(0).sum(0) for one in (trained, drawn)]
+    return spread[0] / spread[1].clamp_min(torch.finfo(spread[1].dtype).tiny)
+
+
+def response(motion: Motion, x: Tensor, directions: Tensor, t: float = 0.0) -> Tensor:
+    """J(x) u_i at anchors, ``[anchors, n, m]``."""
+    return push(lambda y: motion(y, t), x, directions.expand(len(x), *directions.shape))[1]
+
+
+def by_symmetry(drawn: Sequence[Motion], x: Tensor, normal: Tensor) -> tuple[Tensor, Tensor]:
+    """Parts N into directions in which *no* weights could do anything, and the rest.
+
+    In a direction v of a symmetry (a shift of all positions, say) a step gives F(x + v) = F(x) + v
+    whatever the weights are. So it is asked of models with fresh weights whether J v = v.
+
+    Args:
+        drawn: Steps of models with other random weights.
+        x: Anchors ``[anchors, n]``.
+        normal: N ``[n, m]``.
+
+    Returns:
+        Orthonormal bases ``[n, m₁]`` of exact nulls and ``[n, m − m₁]`` of nulls by data.
+    """
+    if not drawn or not normal.shape[1]:
+        return normal[:, :0], normal
+    moved = [(response(one, x, normal) - normal).flatten(0, 1) for one in drawn]
+    _, s, v = torch.linalg.svd(torch.cat(moved), full_matrices=True)
+    exact = torch.cat([s, s.new_zeros(len(v) - len(s))]) <= EXACT * math.sqrt(len(x) * len(drawn))
+    return normal @ v.mT[:, exact], normal @ v.mT[:, ~exact]
