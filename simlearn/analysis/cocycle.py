@@ -11,6 +11,7 @@ from torch import Tensor
 
 from simlearn.analysis.flat import Motion, random_frame
 from simlearn.analysis.jacobian import push
+from simlearn.dynamics.base import Time
 
 Normal = Tensor | Callable[[Tensor], Tensor]
 
@@ -31,7 +32,7 @@ def turn(
     count: int,
     *,
     dt: float,
-    t0: float = 0.0,
+    t0: Time = 0.0,
     every: int = 1,
     normal: Normal | None = None,
     follow: Callable[[Tensor], Tensor] | None = None,

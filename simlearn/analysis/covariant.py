@@ -11,6 +11,7 @@ from simlearn.analysis.cocycle import turn
 from simlearn.analysis.flat import Motion
 from simlearn.analysis.growth import DEAD
 from simlearn.component import ConfigError, NumericalError
+from simlearn.dynamics.base import Time
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def covariant(
     transient: int = 100,
     tail: int = 100,
     dt: float = 1.0,
-    t0: float = 0.0,
+    t0: Time = 0.0,
     seed: int = 0,
 ) -> Covariant:
     """Covariant Lyapunov vectors by the forward-backward method (Ginelli et al. 2007).
@@ -86,7 +87,7 @@ def _forward(
     count: int,
     lengths: tuple[int, int, int],
     dt: float,
-    t0: float,
+    t0: Time,
     seed: int,
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """States and frames after the transient, and the factors R of every step that follows."""

@@ -19,6 +19,7 @@ from simlearn.analysis.contraction import log_norm, norm
 from simlearn.analysis.flat import Motion
 from simlearn.analysis.growth import Spectrum
 from simlearn.analysis.jacobian import push
+from simlearn.dynamics.base import Time
 
 Verdict = Literal["unstable", "neutral", "ok"]
 EXACT = 1e-9  # response that an untrained network of any weights must not exceed in a symmetry
@@ -67,7 +68,7 @@ class Blocks:
         return log_norm(self.outside)
 
 
-def blocks(motion: Motion, x: Tensor, data: Tensor, normal: Tensor, t: float = 0.0) -> Blocks:
+def blocks(motion: Motion, x: Tensor, data: Tensor, normal: Tensor, t: Time = 0.0) -> Blocks:
     """All four blocks at anchors ``[anchors, n]``, by n tangent vectors.
 
     Args:
@@ -83,12 +84,21 @@ def blocks(motion: Motion, x: Tensor, data: Tensor, normal: Tensor, t: float = 0
     return Blocks(turned[:, :r, :r], turned[:, :r, r:], turned[:, r:, :r], turned[:, r:, r:])
 
 
-def verdict(exponents: Tensor, errors: Tensor) -> Verdict:
+def verdict(exponents: Tensor, errors: Tensor, resolution: float = 0.0) -> Verdict:
     """What the largest transverse exponent L with standard error s says.
 
     "unstable" where L − 2 s > 0, "ok" where L + 2 s < 0, "neutral" between: errors off the data
-    neither grow nor heal. NaN is unstable: an orbit was lost.
+    neither grow nor heal. NaN is unstable: an orbit was lost. No exponents at all are ok.
+
+    Args:
+        exponents: ``[m]``.
+        errors: ``[m]`` standard errors.
+        resolution: Least rate that can be told from zero: it stands in for 2 s where that is
+            smaller. Exponents over a time T are not known better than about 1/T.
     """
+    if not exponents.numel():
+        return "ok"
+    errors = errors.clamp_min(resolution / 2)
     if not bool(exponents.isfinite().all()):
         return "unstable"
     if float((exponents - 2 * errors).max()) > 0:
@@ -104,7 +114,7 @@ def transverse_error(found: Spectrum) -> Tensor:
     return torch.maximum(found.errors, each.std(0) / math.sqrt(len(each)))
 
 
-def leak(motion: Motion, x: Tensor, ahead: Tensor, normal: Tensor, t: float = 0.0) -> float:
+def leak(motion: Motion, x: Tensor, ahead: Tensor, normal: Tensor, t: Time = 0.0) -> float:
     """L = rms |Nᵀ (F(x) − x⁺)|: how far one step of the simulator leaves the data.
 
     Args:
@@ -157,7 +167,7 @@ def rolled(
     steps: int,
     *,
     dt: float = 1.0,
-    t0: float = 0.0,
+    t0: Time = 0.0,
     data: Tensor | None = None,
     mean: Tensor | None = None,
 ) -> Tensor:
@@ -190,7 +200,7 @@ def sensitivity(trained: Tensor, drawn: Tensor) -> Tensor:
     return spread[0] / spread[1].clamp_min(torch.finfo(spread[1].dtype).tiny)
 
 
-def response(motion: Motion, x: Tensor, directions: Tensor, t: float = 0.0) -> Tensor:
+def response(motion: Motion, x: Tensor, directions: Tensor, t: Time = 0.0) -> Tensor:
     """J(x) u_i at anchors, ``[anchors, n, m]``."""
     return push(lambda y: motion(y, t), x, directions.expand(len(x), *directions.shape))[1]
 

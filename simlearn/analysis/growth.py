@@ -13,6 +13,7 @@ from simlearn.analysis.cocycle import Normal, Turn, turn
 from simlearn.analysis.flat import Motion
 from simlearn.analysis.jacobian import push
 from simlearn.component import ConfigError
+from simlearn.dynamics.base import Time
 
 BLOCKS = 20  # of an orbit, for standard errors
 DEAD = 1e-16  # growth of a step below which nothing but rounding is left of a direction
@@ -56,7 +57,7 @@ def spectrum(
     count: int | None = None,
     *,
     dt: float = 1.0,
-    t0: float = 0.0,
+    t0: Time = 0.0,
     transient: int = 0,
     every: int = 1,
     normal: Normal | None = None,
@@ -169,7 +170,7 @@ def standard_error(blocks: Tensor) -> Tensor:
 
 
 def propagator(
-    motion: Motion, x: Tensor, steps: int, *, dt: float = 1.0, t0: float = 0.0
+    motion: Motion, x: Tensor, steps: int, *, dt: float = 1.0, t0: Time = 0.0
 ) -> tuple[Tensor, Tensor]:
     """The last states and the product of all Jacobians, ``[anchors, n]``, ``[anchors, n, n]``.
 
@@ -184,7 +185,7 @@ def propagator(
 
 
 def finite_time(
-    motion: Motion, x: Tensor, steps: int, *, dt: float = 1.0, t0: float = 0.0
+    motion: Motion, x: Tensor, steps: int, *, dt: float = 1.0, t0: Time = 0.0
 ) -> Tensor:
     """Finite-time exponents ln σ_i(DFᵗ) / t, ``[anchors, n]``, largest first."""
     _, product = propagator(motion, x, steps, dt=dt, t0=t0)

@@ -174,6 +174,30 @@ def calibrated(
     Raises:
         DataError: Fewer than three true segments, none to judge, or segments that differ in length.
     """
+    _refuse(judged, truth, paired)
+    met_at = [[distance(one, two) for two in truth] for one in judged]
+    across = torch.tensor(met_at, dtype=torch.float64)
+    rows, columns = list(range(len(judged))), list(range(len(truth)))
+    within = torch.zeros(len(truth), len(truth), dtype=torch.float64)
+    for i in columns:
+        for j in range(i):
+            within[i, j] = within[j, i] = distance(truth[i], truth[j])
+
+    def means(judges: list[int], trues: list[int]) -> tuple[float, float]:
+        met = [across[i, j] for i in judges for j in trues if not (paired and i == j)]
+        own = [within[i, j] for i in trues for j in trues if i < j]
+        return float(torch.stack(met).mean()), float(torch.stack(own).mean())
+
+    met, own = means(rows, columns)
+    left = [means(_but(rows, k) if paired else rows, _but(columns, k)) for k in columns]
+    noise = _jackknife([_over(*one) for one in left])
+    if not paired and len(rows) > 1:
+        left = [means(_but(rows, k), columns) for k in rows]
+        noise = math.hypot(noise, _jackknife([_over(*one) for one in left]))
+    return Calibrated(_over(met, own), noise, met, own)
+
+
+def _refuse(judged: Sequence[Tensor], truth: Sequence[Tensor], paired: bool) -> None:
     if len(truth) < 3 or not judged or (paired and len(judged) != len(truth)):
         raise DataError(
             f"A calibrated distance needs three true segments, got {len(truth)}, and judged ones, "
@@ -182,28 +206,6 @@ def calibrated(
     lengths = {len(one) for one in (*judged, *truth)}
     if len(lengths) > 1:
         raise DataError(f"Segments must be equally long to be compared, got {sorted(lengths)}.")
-    count = len(truth)
-    met_at = [[distance(one, two) for two in truth] for one in judged]
-    across = torch.tensor(met_at, dtype=torch.float64)
-    within = torch.zeros(count, count, dtype=across.dtype)
-    for i in range(count):
-        for j in range(i):
-            within[i, j] = within[j, i] = distance(truth[i], truth[j])
-    rows, columns = list(range(len(judged))), list(range(count))
-
-    def ratio(judges: list[int], trues: list[int]) -> tuple[float, float]:
-        met = [across[i, j] for i in judges for j in trues if not (paired and i == j)]
-        own = [within[i, j] for i in trues for j in trues if i < j]
-        return float(torch.stack(met).mean()), float(torch.stack(own).mean())
-
-    met, own = ratio(rows, columns)
-    left = [ratio(_but(rows, k) if paired else rows, _but(columns, k)) for k in columns]
-    spread = _jackknife([_over(*one) for one in left])
-    if not paired and len(rows) > 1:
-        spread = math.hypot(
-            spread, _jackknife([_over(*ratio(_but(rows, k), columns)) for k in rows])
-        )
-    return Calibrated(_over(met, own), spread, met, own)
 
 
 def _over(met: float, own: float) -> float:

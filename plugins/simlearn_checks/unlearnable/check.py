@@ -1,0 +1,212 @@
+"""What does the simulator do where its data taught it nothing?"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+import simlearn
+from simlearn import Curve, Evidence, Finding, Metric, Simulator
+from simlearn.analysis import directions
+from simlearn.analysis.flat import Motion, states
+from simlearn.analysis.jacobian import SMOOTH
+from simlearn_checks.common import positive
+from simlearn_checks.unlearnable import curves, measured, parameters, words
+from simlearn_checks.unlearnable.case import (
+    Frame,
+    Points,
+    drawn,
+    frame_of,
+    points_of,
+    step_of,
+    training_time,
+)
+from simlearn_checks.unlearnable.measured import Clamp, Memory, Outside
+
+
+class UnlearnableDirections(simlearn.Check):
+    """Directions in which the data carry no energy, and what the simulator does there.
+
+    A network learns the directions of its data by their energy λ, and nothing at all where λ = 0:
+    there it does whatever its initialisation happened to do, and no loss shows it (Floryan 2024,
+    arXiv 2406.13101). The check finds these directions in the *training* data, follows small
+    errors in them along the data (exponents of the cocycle Nᵀ J N by QR) and judges the largest,
+    L, with a margin of two standard errors, at least ln 2 over the horizon (an error that does not
+    even double or halve neither grows nor heals): "unstable" where L − margin > 0, "neutral" where
+    zero lies within the margin, "ok" where L + margin < 0. Only ok passes. Directions that a
+    symmetry leaves free whatever the weights are told apart and not judged.
+
+    It needs --training-data; with --sibling models from other seeds it also says how much of the
+    draw of the weights is left in each direction.
+
+    Args:
+        horizon: Steps over which errors are followed.
+        anchors: Training states from which they are.
+        noise: Noise of the data as a share of each column's spread: energy below it is none.
+        tolerance: Distance from the data, in units of the spread, that counts as escaped; and the
+            share of the first error that makes a direction slow instead of learned.
+        neighbours: For data on a curved set (a cycle, a torus): samples of a neighbourhood, from
+            whose PCA normals are taken. The span of all data is used where it is not given.
+        allow_neutral: Pass neutral directions, as the best a system without damping can have.
+    """
+
+    def __init__(
+        self,
+        horizon: int = 200,
+        anchors: int = 64,
+        noise: float = 1e-5,
+        tolerance: float = 0.1,
+        neighbours: int | None = None,
+        allow_neutral: bool = False,
+    ):
+        positive(horizon=horizon, anchors=anchors, tolerance=tolerance)
+        if not noise >= 0 or not tolerance < 1:
+            raise simlearn.ConfigError(
+                f"UnlearnableDirections needs noise >= 0 and tolerance < 1, got {noise} and "
+                f"{tolerance}."
+            )
+        self.horizon, self.anchors, self.noise = horizon, anchors, noise
+        self.tolerance, self.neighbours = tolerance, neighbours
+        self.allow_neutral = allow_neutral
+
+    def run(self, simulator: Simulator, evidence: Evidence) -> Finding:
+        """Find the directions, follow errors in them, and say.
+
+        Raises:
+            DataError: There are no training data, or nothing can be learned from them.
+        """
+        outputs = evidence.training[0].dim if evidence.training else 1
+        time = training_time(simulator, outputs)
+        frame = frame_of(simulator, evidence.training, self.noise, time, self.tolerance)
+        points = points_of(evidence.training, self.anchors, simulator.dt, frame.scale)
+        step = step_of(simulator, points.topology, frame.scale)
+        wrong = measured.self_check(step, points, evidence.seed)
+        if not wrong <= SMOOTH:
+            return _unsmooth(wrong)
+        fresh = [
+            step_of(one, points.topology, frame.scale) for one in drawn(simulator, evidence.seed)
+        ]
+        found = self._outside(step, frame, points, fresh, simulator.dt, evidence)
+        clamp, memory = self._rest(simulator, evidence, frame, points, found)
+        resolution = words.resolution(simulator.dt, self.horizon)
+        said = directions.verdict(found.exponents, found.errors, resolution)
+        told = words.Told(
+            said, frame, found, clamp, memory, simulator, self.horizon, self.tolerance, points
+        )
+        more = parameters.of(simulator, evidence)
+        metrics = [Metric("Jacobian self-check", wrong, SMOOTH), *self._metrics(told)]
+        return Finding.of(
+            [*metrics, *more.metrics],
+            " ".join([*words.summary(told), *more.sentences]),
+            {**self._curves(told, evidence), **more.curves},
+            words.remedies(told),
+            meaning=words.MEANING,
+        )
+
+    def _outside(
+        self,
+        step: Motion,
+        frame: Frame,
+        points: Points,
+        fresh: list[Motion],
+        dt: float,
+        evidence: Evidence,
+    ) -> Outside:
+        if self.neighbours is None:
+            return measured.outside(step, frame, points, fresh, self.horizon, dt, evidence.seed)
+        samples = torch.cat([states(one).flatten(0, 1) for one in evidence.training]) / frame.scale
+        return measured.curved(
+            step, points, samples, self.neighbours, self.horizon, dt, evidence.seed
+        )[0]
+
+    def _rest(
+        self,
+        simulator: Simulator,
+        evidence: Evidence,
+        frame: Frame,
+        points: Points,
+        found: Outside,
+    ) -> tuple[Clamp | None, Memory | None]:
+        """Free and clamped rollouts, and what siblings say; flat data only."""
+        normal = found.normal
+        if normal is None:
+            return None, None
+        clamp = None
+        if normal.shape[1]:
+            clamp = measured.clamp(simulator, evidence, frame, normal, self.horizon, self.tolerance)
+        return clamp, measured.memory(simulator, evidence, frame, points, normal, self.horizon)
+
+    def _metrics(self, told: words.Told) -> list[Metric]:
+        frame, found = told.frame, told.found
+        count = found.exponents.numel()
+        metrics = [
+            Metric("directions with data", float(frame.data.shape[1])),
+            Metric("directions without data, or slow", float(count)),
+            Metric("exact nulls by symmetry", float(found.symmetric)),
+        ]
+        if not count:
+            return metrics
+        largest, error = found.largest
+        margin = max(2 * error, words.resolution(told.simulator.dt, self.horizon))
+        bound = largest - margin if self.allow_neutral else largest + margin
+        name = "L − margin" if self.allow_neutral else "L + margin"
+        metrics += [
+            Metric("largest transverse exponent L", largest, unit="1/time", noise=2 * error),
+            Metric(
+                f"{name} (below zero: {'not unstable' if self.allow_neutral else 'ok'})",
+                bound,
+                0.0,
+                unit="1/time",
+            ),
+        ]
+        return metrics + _details(told)
+
+    def _curves(self, told: words.Told, evidence: Evidence) -> dict[str, Curve]:
+        return {
+            **curves.energy(told),
+            **curves.growth(told, evidence),
+            **curves.clamp(told, evidence),
+            **curves.memory(told),
+            **curves.vectors(told, evidence),
+        }
+
+
+def _details(told: words.Told) -> list[Metric]:
+    """Numbers that are told and not judged; those that are infinite are told in words."""
+    found, metrics = told.found, []
+    if found.blocks is not None:
+        metrics += [
+            Metric("spectral radius of J_NN, mean", float(found.blocks.radius.mean())),
+            Metric("norm of J_NN, largest", float(found.blocks.norm.max())),
+        ]
+    if found.leak is not None:
+        metrics.append(Metric("leak of one step", found.leak, unit="spreads"))
+    for name, value in (("predicted", told.predicted), ("observed", told.observed)):
+        if math.isfinite(value):
+            metrics.append(Metric(f"escape step, {name}", value, unit="steps"))
+    if told.clamp is not None and math.isfinite(told.clamp.free_error):
+        harm = told.clamp.free_error - told.clamp.clamped_error
+        metrics.append(Metric("error that a clamp removes", harm, unit="spreads"))
+    if told.memory is not None:
+        worst: Tensor = told.memory.ratio.max()
+        metrics.append(Metric("re-initialisation sensitivity, largest", float(worst)))
+    return metrics
+
+
+def _unsmooth(wrong: float) -> Finding:
+    """Nothing can be said of a simulator whose Jacobian is not what it does."""
+    value = wrong if math.isfinite(wrong) else float("inf")
+    return Finding.of(
+        [Metric("Jacobian self-check", value, SMOOTH)],
+        "Forward-mode derivatives of the simulator differ from central differences by "
+        f"{wrong:.2g} (relative; 1e-6 is asked). Something in between has no derivative or hides "
+        "it, so no direction can be judged.",
+        remedies=(
+            "Look for detach(), .item(), no_grad or numpy inside the dynamics, for state changed "
+            "in place, and for graphs rebuilt at every step.",
+            "Take a smooth activation instead of one with kinks.",
+        ),
+        meaning=words.MEANING,
+    )
