@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import simlearn
 from simlearn_mechanics.double_pendulum import DoublePendulum, DoublePendulumLaw
+from simlearn_mechanics.embedded import EmbeddedOscillator, EmbeddedOscillatorLaw
 from simlearn_mechanics.gravity import GravityLaw, NBody, ThreeBody
 from simlearn_mechanics.henon_heiles import HenonHeiles, HenonHeilesLaw
 from simlearn_mechanics.kepler import KeplerLaw, KeplerTwoBody
@@ -33,6 +34,7 @@ _SYSTEMS: list[type] = [
     DoublePendulum,
     DrivenMassSpring,
     DrivenPendulum,
+    EmbeddedOscillator,
     FPUT,
     HenonHeiles,
     KeplerTwoBody,
@@ -49,6 +51,7 @@ _LAWS: list[type] = [
     DampedMassSpringLaw,
     DampedPendulumLaw,
     DoublePendulumLaw,
+    EmbeddedOscillatorLaw,
     FPUTLaw,
     GravityLaw,
     HenonHeilesLaw,
@@ -70,6 +73,8 @@ __all__ = [
     "DoublePendulumLaw",
     "DrivenMassSpring",
     "DrivenPendulum",
+    "EmbeddedOscillator",
+    "EmbeddedOscillatorLaw",
     "FPUTLaw",
     "GravityLaw",
     "HenonHeiles",

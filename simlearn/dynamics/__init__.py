@@ -12,6 +12,7 @@ from simlearn.dynamics.energy import Energy, SeparableEnergy
 from simlearn.dynamics.graph import Newtonian, PairField
 from simlearn.dynamics.linear import Estimate, Multilinear
 from simlearn.dynamics.maps import HenonMap, ResidualMap
+from simlearn.dynamics.matrix import LinearField, LinearMap
 from simlearn.dynamics.neural import Flattened, MLPField, Standardizable
 from simlearn.dynamics.pairforce import PairForce
 
@@ -22,6 +23,8 @@ __all__ = [
     "Flattened",
     "HamiltonianField",
     "HenonMap",
+    "LinearField",
+    "LinearMap",
     "MLPField",
     "Map",
     "Multilinear",

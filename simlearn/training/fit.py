@@ -126,6 +126,8 @@ def finished(module: SimulatorModule, data: TrajectoryData) -> Simulator:
         if is_parametrized(part):
             for name in list(part.parametrizations):  # type: ignore[arg-type]
                 remove_parametrizations(part, name, leave_parametrized=True)
+                folded = getattr(part, name)
+                folded.data = folded.data.contiguous()  # as an archive stores it
     simulator.provenance = provenance(module, data)
     return simulator
 

@@ -24,6 +24,7 @@ from simlearn.training.objectives import MultiStep
 from simlearn.training.stabilizer import Stabilizer
 from simlearn.training.start import ClosedForm
 from simlearn.training.update import (
+    observe,
     optimizer_of,
     refuse_impatience,
     refuse_nothing_to_learn,
@@ -108,9 +109,7 @@ class SimulatorModule(pl.LightningModule):
         """Scales are a function of the data, so they are measured anew on every start."""
         if stage == "fit":
             refuse_impatience(self)
-        self.objective.prepare(self.trainer.datamodule.training)
-        for stabilizer in self.stabilizers:
-            stabilizer.observe(self.simulator, self.trainer.datamodule.training)
+        observe(self)
 
     def on_fit_start(self) -> None:
         """Solve the closed form and prepare stabilizers, unless a training is resumed."""

@@ -101,14 +101,14 @@ def test_noise_has_its_size_and_its_target(data):
     long = list(MassSpring().draw(range(64), TIMES, 0))
     x = torch.cat([one.x for one in long], dim=1).repeat(1, 60, 1)
     window = Trajectory(TIMES, x, Topology.isolated(x.shape[1]))
-    clean = NoiseInjection(0.1).perturb(window, small(), generator(1))
-    moved = clean.x - x
+    corrected = NoiseInjection(0.1, "corrected").perturb(window, small(), generator(1))
+    moved = corrected.x - x
     assert float(moved[1:].abs().max()) == 0
-    size = x.pow(2).mean((0, 1)).sqrt()
+    size = x[0].pow(2).mean(0).sqrt()
     torch.testing.assert_close(moved[0].std(0), 0.1 * size, rtol=0.05, atol=0)
-    shifted = NoiseInjection(0.1, "shifted").perturb(window, small(), generator(1))
+    shifted = NoiseInjection(0.1, "uncorrected").perturb(window, small(), generator(1))
     torch.testing.assert_close(shifted.x - x, moved[:1].expand_as(x), rtol=1e-9, atol=1e-12)
-    with pytest.raises(ConfigError, match="clean or shifted"):
+    with pytest.raises(ConfigError, match="corrected, uncorrected"):
         NoiseInjection(0.1, "both")
 
 

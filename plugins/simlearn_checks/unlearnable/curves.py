@@ -20,8 +20,8 @@ def energy(told: Told) -> dict[str, Curve]:
     n = len(values)
     places = [float(k + 1) for k in range(n)]
     floor = max(told.frame.energy.floor, LEAST)
-    lines = [Line(places, values.tolist(), group="energy", label="energy of the training data")]
-    lines.append(Line([1.0, float(n)], [floor] * 2, "truth", "floor", "below: rounding and noise"))
+    lines = [Line(places, values.tolist(), label="energy of the training data")]
+    lines.append(Line([1.0, float(n)], [floor] * 2, "truth", "", "below: rounding and noise"))
     what = "local inputs of the graph" if told.frame.local else "the state"
     return {
         "Energy of the data": Curve(
@@ -46,7 +46,7 @@ def growth(told: Told, evidence: Evidence) -> dict[str, Curve]:
         "Growth of errors off the data": Curve(
             [
                 Line(places, found.exponents.tolist(), error=error, label="exponent ± 2 s.e."),
-                Line([places[0] - 0.5, places[-1] + 0.5], [0.0, 0.0], "truth", "zero", "neutral"),
+                Line([places[0] - 0.5, places[-1] + 0.5], [0.0, 0.0], "truth", "", "neutral"),
             ],
             "direction without data",
             f"transverse exponent / {unit or 'time'}⁻¹",
@@ -61,16 +61,12 @@ def clamp(told: Told, evidence: Evidence) -> dict[str, Curve]:
     if one is None or not bool(one.free.isfinite().all()):
         return {}
     lines = [
-        Line(
-            one.t.tolist(), one.free.clamp_min(1e-17).tolist(), group="free", label="free rollout"
-        ),
-        Line(
-            [0.0, float(one.t[-1])], [told.tolerance] * 2, "truth", "tolerance", "counts as escaped"
-        ),
+        Line(one.t.tolist(), one.free.clamp_min(1e-17).tolist(), label="free rollout"),
+        Line([0.0, float(one.t[-1])], [told.tolerance] * 2, "truth", "", "counts as escaped"),
     ]
     if told.found.leak:
         budget = _budget(told, one.t)
-        lines.append(Line(one.t.tolist(), budget.tolist(), "reference", "budget", "predicted"))
+        lines.append(Line(one.t[1:].tolist(), budget[1:].tolist(), "reference", "", "predicted"))
     return {
         "Leaving the data": Curve(
             lines,
@@ -102,8 +98,8 @@ def memory(told: Told) -> dict[str, Curve]:
         "What the seed decides": Curve(
             [
                 Line(places, one.ratio.clamp_min(1e-8).tolist(), label="variance left"),
-                Line(span, [0.5, 0.5], "truth", "unlearned", "above: unlearned"),
-                Line(span, [0.1, 0.1], "truth", "learned", "below: learned"),
+                Line(span, [0.5, 0.5], "truth", "", "above: unlearned"),
+                Line(span, [0.1, 0.1], "truth", "", "below: learned"),
             ],
             what,
             "variance over seeds, trained / untrained",
