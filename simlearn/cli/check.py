@@ -10,10 +10,10 @@ from simlearn.archive import estimates, load
 from simlearn.catalog import Catalog
 from simlearn.cli import Options
 from simlearn.cli.parsing import Parser, load_yaml, parser, prepare
+from simlearn.cli.training_data import training_data
 from simlearn.component import ArchiveError, ConfigError, SimlearnError, build
 from simlearn.data.generate import System
 from simlearn.data.store import Dataset, read
-from simlearn.dynamics.base import Dynamics
 from simlearn.stability import gate
 from simlearn.stability.check import Check
 from simlearn.stability.evidence import Evidence
@@ -32,13 +32,21 @@ def run(command: str, argv: list[str], options: Options) -> int:
     suite, cases = read_gate(_gate_of(given), given.suite, known)
     out = gate.folder_for(given.out or Path(given.simulator) / "report")
     simulator, held_out = load(given.simulator, known), read(given.data)
+    system = _system(held_out, known)
     evidence = Evidence(
         held_out=held_out.trajectories,
-        training=read(given.training_data).trajectories if given.training_data else (),
+        training=training_data(
+            given.training_data,
+            simulator,
+            known,
+            any(case.check.asks_training for case in cases),
+            lambda line: print(line, flush=True),
+        ),
         siblings=tuple(load(path, known) for path in given.sibling),
         references=_references(given.reference, known),
         estimates=estimates(simulator),
-        truth=_truth(held_out, known),
+        truth=None if system is None else system.truth().double(),
+        invariants={} if system is None else system.invariants(),
         units=held_out.provenance.get("units", {}),
         seed=given.seed,
         processes=os.cpu_count() or 1,
@@ -72,7 +80,12 @@ def _arguments(known: Catalog) -> Parser:
     add = reader.add_argument
     add("simulator", type=str, help="a run folder (runs/NAME) or an archive folder")
     add("--data", type=str, required=True, help="held-out trajectories, FILE.h5")
-    add("--training-data", type=str, default=None, help="what it was trained on, FILE.h5")
+    add(
+        "--training-data",
+        type=str,
+        default=None,
+        help="what it was trained on, FILE.h5; found again where a check asks for it",
+    )
     add("--sibling", action="append", default=[], help="the same model from another seed")
     add("--reference", action="append", default=[], help="NAME=SIMULATOR, drawn, never judged")
     add("--suite", type=str, default=None, help="which suite of the gate file")
@@ -161,8 +174,8 @@ def _references(given: list[str], known: Catalog) -> dict[str, Any]:
     return found
 
 
-def _truth(data: Dataset, known: Catalog) -> Dynamics | None:
-    """The true dynamics, where the data were drawn from a system whose plugin is here."""
+def _system(data: Dataset, known: Catalog) -> System | None:
+    """The system that the data were drawn from, where its plugin is here."""
     description = data.provenance.get("generator")
     if not isinstance(description, dict) or "class_path" not in description:
         return None
@@ -170,7 +183,7 @@ def _truth(data: Dataset, known: Catalog) -> Dynamics | None:
         generator = build(description, known.find)
     except SimlearnError:
         return None
-    return generator.truth().double() if isinstance(generator, System) else None
+    return generator if isinstance(generator, System) else None
 
 
 def _provenance(known: Catalog, data: Dataset, options: Options) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import torch
 
 from simlearn.component import DataError
+from simlearn.data.generate import Invariant
 from simlearn.data.screen import pieces
 from simlearn.dynamics.base import Dynamics
 from simlearn.dynamics.linear import Estimate
@@ -32,6 +33,7 @@ class Evidence:
         references: Simulators drawn beside it, never judged.
         estimates: Fitted quantities with standard errors, from the archive's provenance.
         truth: The true dynamics, where they are known.
+        invariants: Quantities that the true dynamics conserve, by name.
         units: Units of "time" and "position", for tables and pictures.
         seed: Seed of whatever a check draws.
         processes: How many processes long rollouts may use.
@@ -43,6 +45,7 @@ class Evidence:
     references: Mapping[str, Simulator] = field(default_factory=dict)
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
     truth: Dynamics | None = None
+    invariants: Mapping[str, Invariant] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
     processes: int = 1

@@ -18,7 +18,7 @@ from simlearn.analysis.subspace import looks_at_whole, subspace
 
 LOCAL_INPUTS = 20_000  # that are looked at, of all edges at all samples
 LARGEST = 4000  # columns of a state whose undetermined directions can be computed
-DRAWN = 4  # models with fresh weights
+DRAWN = 16  # models with fresh weights
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -38,8 +39,9 @@ class UnlearnableDirections(simlearn.Check):
     zero lies within the margin, "ok" where L + margin < 0. Only ok passes. Directions that a
     symmetry leaves free whatever the weights are told apart and not judged.
 
-    It needs --training-data; with --sibling models from other seeds it also says how much of the
-    draw of the weights is left in each direction.
+    ``simlearn check`` finds the training data of a run again, or takes --training-data; with
+    --sibling models from other seeds it also says how much of the draw of the weights is left in
+    each direction.
 
     Args:
         horizon: Steps over which errors are followed.
@@ -51,6 +53,8 @@ class UnlearnableDirections(simlearn.Check):
             whose PCA normals are taken. The span of all data is used where it is not given.
         allow_neutral: Pass neutral directions, as the best a system without damping can have.
     """
+
+    asks_training: ClassVar[bool] = True
 
     def __init__(
         self,
