@@ -22,6 +22,7 @@ from simlearn.analysis.jacobian import push
 from simlearn.dynamics.base import Time
 
 Verdict = Literal["unstable", "neutral", "ok"]
+WIDE = 256  # columns of a state in which symmetries are looked for everywhere
 EXACT = 1e-9  # response that an untrained network of any weights must not exceed in a symmetry
 
 
@@ -209,7 +210,8 @@ def by_symmetry(drawn: Sequence[Motion], x: Tensor, normal: Tensor) -> tuple[Ten
     """Parts N into directions in which *no* weights could do anything, and the rest.
 
     In a direction v of a symmetry (a shift of all positions, say) a step gives F(x + v) = F(x) + v
-    whatever the weights are. So it is asked of models with fresh weights whether J v = v.
+    whatever the weights are. So models with fresh weights are asked for all v with J v = v; what
+    they span beside the data is exact. In a state of more than 256 columns only v in N are asked.
 
     Args:
         drawn: Steps of models with other random weights.
@@ -217,11 +219,18 @@ def by_symmetry(drawn: Sequence[Motion], x: Tensor, normal: Tensor) -> tuple[Ten
         normal: N ``[n, m]``.
 
     Returns:
-        Orthonormal bases ``[n, m₁]`` of exact nulls and ``[n, m − m₁]`` of nulls by data.
+        Orthonormal bases ``[n, m₁]`` of exact nulls and ``[n, m − m₁]`` of nulls by data, of N.
     """
     if not drawn or not normal.shape[1]:
         return normal[:, :0], normal
-    moved = [(response(one, x, normal) - normal).flatten(0, 1) for one in drawn]
-    _, s, v = torch.linalg.svd(torch.cat(moved), full_matrices=True)
-    exact = torch.cat([s, s.new_zeros(len(v) - len(s))]) <= EXACT * math.sqrt(len(x) * len(drawn))
-    return normal @ v.mT[:, exact], normal @ v.mT[:, ~exact]
+    n = normal.shape[0]
+    asked = torch.eye(n, dtype=normal.dtype) if n <= WIDE else normal
+    moved = [(response(one, x, asked) - asked).flatten(0, 1) for one in drawn]
+    small = torch.linalg.qr(torch.cat(moved), mode="r")[1]  # of the same singular values
+    _, s, v = torch.linalg.svd(small, full_matrices=True)
+    still = torch.cat([s, s.new_zeros(len(v) - len(s))]) <= EXACT * math.sqrt(len(x) * len(drawn))
+    beside = normal.mT @ asked @ v.mT[:, still]
+    left, size, _ = torch.linalg.svd(beside, full_matrices=True)
+    exact = torch.zeros(normal.shape[1], dtype=torch.bool)
+    exact[: len(size)] = size > math.sqrt(EXACT)
+    return normal @ left[:, exact], normal @ left[:, ~exact]

@@ -201,9 +201,17 @@ def _details(told: words.Told) -> list[Metric]:
 
 def _unsmooth(wrong: float) -> Finding:
     """Nothing can be said of a simulator whose Jacobian is not what it does."""
-    value = wrong if math.isfinite(wrong) else float("inf")
+    metric = Metric("Jacobian self-check", wrong, SMOOTH)
+    if not math.isfinite(wrong):
+        return Finding.of(
+            [metric],
+            "At states of its own training data the simulator gives numbers that are not finite, "
+            "so no direction can be judged.",
+            remedies=("Look for NaN in its weights; train again with a smaller learning rate.",),
+            meaning=words.MEANING,
+        )
     return Finding.of(
-        [Metric("Jacobian self-check", value, SMOOTH)],
+        [metric],
         "Forward-mode derivatives of the simulator differ from central differences by "
         f"{wrong:.2g} (relative; 1e-6 is asked). Something in between has no derivative or hides "
         "it, so no direction can be judged.",

@@ -128,7 +128,7 @@ def _grows(told: Told) -> str:
 
 def _escapes(told: Told) -> list[str]:
     sentences = []
-    if told.found.leak is not None:
+    if told.found.leak is not None and not told.found.lost:
         when = (
             f"should be {told.tolerance:g} off at about step {told.predicted:.0f}"
             if math.isfinite(told.predicted)
