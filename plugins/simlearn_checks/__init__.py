@@ -4,31 +4,57 @@ from __future__ import annotations
 
 import simlearn
 from simlearn_checks.conservation import EnergyDrift, MomentumDrift
+from simlearn_checks.contraction import Contraction
+from simlearn_checks.divergence import Divergence
 from simlearn_checks.forecast import ForecastError
+from simlearn_checks.horizon import ValidPredictionTime
+from simlearn_checks.invariants import InvariantDrift
 from simlearn_checks.law import ForceLaw
+from simlearn_checks.lyapunov import LyapunovSpectrum
 from simlearn_checks.masses import MassEstimates
+from simlearn_checks.measure import InvariantMeasure
 from simlearn_checks.stability import Bounded, StepHalving
+from simlearn_checks.symplectic import SymplecticDefect
+from simlearn_checks.unlearnable import UnlearnableDirections
+
+_CHECKS: list[type] = [
+    Bounded,
+    Contraction,
+    Divergence,
+    EnergyDrift,
+    ForceLaw,
+    ForecastError,
+    InvariantDrift,
+    InvariantMeasure,
+    LyapunovSpectrum,
+    MassEstimates,
+    MomentumDrift,
+    StepHalving,
+    SymplecticDefect,
+    UnlearnableDirections,
+    ValidPredictionTime,
+]
 
 __all__ = [
     "Bounded",
+    "Contraction",
+    "Divergence",
     "EnergyDrift",
     "ForceLaw",
     "ForecastError",
+    "InvariantDrift",
+    "InvariantMeasure",
+    "LyapunovSpectrum",
     "MassEstimates",
     "MomentumDrift",
     "StepHalving",
+    "SymplecticDefect",
+    "UnlearnableDirections",
+    "ValidPredictionTime",
 ]
 
 
 @simlearn.hookimpl
 def simlearn_components() -> list[type]:
     """The checks."""
-    return [
-        Bounded,
-        EnergyDrift,
-        ForceLaw,
-        ForecastError,
-        MassEstimates,
-        MomentumDrift,
-        StepHalving,
-    ]
+    return list(_CHECKS)

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from simlearn.analysis.contraction import log_norm, norm
 from simlearn.analysis.flat import Motion
-from simlearn.analysis.growth import Spectrum
 from simlearn.analysis.jacobian import push
 from simlearn.dynamics.base import Time
 
@@ -105,14 +104,6 @@ def verdict(exponents: Tensor, errors: Tensor, resolution: float = 0.0) -> Verdi
     if float((exponents - 2 * errors).max()) > 0:
         return "unstable"
     return "ok" if float((exponents + 2 * errors).max()) < 0 else "neutral"
-
-
-def transverse_error(found: Spectrum) -> Tensor:
-    """Standard errors of transverse exponents: the larger of that over blocks and over orbits."""
-    each = found.each[found.lost < 0]
-    if len(each) < 2:
-        return found.errors
-    return torch.maximum(found.errors, each.std(0) / math.sqrt(len(each)))
 
 
 def leak(motion: Motion, x: Tensor, ahead: Tensor, normal: Tensor, t: Time = 0.0) -> float:

@@ -16,6 +16,7 @@ from simlearn.component import ConfigError
 from simlearn.dynamics.base import Time
 
 BLOCKS = 20  # of an orbit, for standard errors
+MANY = 8  # orbits whose spread alone gives the standard error
 DEAD = 1e-16  # growth of a step below which nothing but rounding is left of a direction
 
 
@@ -25,8 +26,8 @@ class Spectrum:
 
     Attributes:
         exponents: ``[k]`` mean over the orbits, 1/time; NaN where every orbit was lost.
-        errors: ``[k]`` standard errors, from means over blocks of every orbit, corrected for
-            correlation between neighbouring blocks.
+        errors: ``[k]`` standard errors, from the spread over eight orbits or more; of fewer, from
+            means over blocks, corrected for correlation between neighbouring blocks.
         each: ``[anchors, k]`` of every orbit; NaN where it was lost.
         blocks: ``[blocks, anchors, k]`` means over successive pieces of the orbits.
         lost: ``[anchors]`` step at which an orbit left its bound or the numbers, −1 where not.
@@ -147,7 +148,11 @@ def _summed(logs: Tensor, lost: Tensor, last: Turn, dt: float) -> Spectrum:
     if not good.any():
         none = whole.new_full(whole.shape[-1:], torch.nan)
         return Spectrum(none, none, whole, blocks, lost, last.x, last.frame, time)
-    mean, error = whole[good].mean(0), standard_error(blocks[:, good])
+    mean, orbits = whole[good].mean(0), whole[good]
+    if len(orbits) >= MANY:
+        error = orbits.std(0) / math.sqrt(len(orbits))
+    else:
+        error = standard_error(blocks[:, good])
     return Spectrum(mean, error, whole, blocks, lost, last.x, last.frame[..., order], time)
 
 

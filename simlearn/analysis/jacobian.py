@@ -42,13 +42,10 @@ def jacobian(flow: Flow, x: Tensor) -> Tensor:
 def central(flow: Flow, x: Tensor, v: Tensor, step: float = 1e-5) -> Tensor:
     """J(x) v by central differences of second order, ``[anchors, n, k]``.
 
-    The step is relative to the size of each anchor.
+    The step is relative to the largest component of all anchors.
     """
-    size = step * x.abs().amax(-1, keepdim=True).clamp_min(1.0)[..., None]
-    found = [
-        (flow(x + size[..., 0] * one) - flow(x - size[..., 0] * one)) / (2 * size[..., 0])
-        for one in v.unbind(-1)
-    ]
+    size = step * (float(x.abs().amax()) or 1.0)
+    found = [(flow(x + size * one) - flow(x - size * one)) / (2 * size) for one in v.unbind(-1)]
     return torch.stack(found, -1)
 
 

@@ -169,8 +169,7 @@ def _outside(
 ) -> Outside:
     lost = float((found.lost >= 0).double().mean())
     exponents = found.exponents if not lost else torch.full_like(found.exponents, torch.nan)
-    errors = directions.transverse_error(found)
-    return Outside(exponents, errors, lost, normal, symmetric, blocks, leak, dimension)
+    return Outside(exponents, found.errors, lost, normal, symmetric, blocks, leak, dimension)
 
 
 def _bound(points: Points) -> float:

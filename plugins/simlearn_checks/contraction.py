@@ -1,0 +1,169 @@
+"""Does a simulator forget where it began?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+import simlearn
+from simlearn import ConfigError, Curve, Evidence, Finding, Line, Metric, Simulator
+from simlearn.analysis import contraction, flat
+from simlearn.analysis.jacobian import jacobian
+from simlearn.dynamics import Map, VectorField
+from simlearn_checks.common import positive, since
+from simlearn_checks.tangent import Setting, rough, setting, smooth
+
+ROUNDING = 1e-12  # of the largest rate
+DRAWN = 200  # steps of the rollout that is drawn
+MEANING = (
+    "where neighbours draw together everywhere, a disturbance dies out and errors of every step "
+    "stay bounded by error over rate. This is evidence, not proof: it was looked at some states, "
+    "and between them, or outside the region of the data, anything may be. A rate that is missed "
+    "at some states does not mean instability, only that growth for a while is possible."
+)
+
+
+class Contraction(simlearn.Check):
+    """Neighbours draw together at a rate, at every state of the evidence that is looked at.
+
+    For a field the largest logarithmic norm μ_P(∂f/∂x) may be at most −rate, for a map
+    ln ‖∂F/∂x‖_P / dt (Lohmiller and Slotine 1998). Evidence, not proof. For a field, the norm of
+    one step is told, too: a step that is too large undoes contraction.
+
+    Args:
+        rate: Rate at which neighbours have to draw together, 1/time; 0 asks that they do not part.
+        metric: P, a symmetric and positive definite matrix, for the whole state or for one row of
+            it; the Euclidean metric by default.
+        states: Held-out states that are looked at.
+    """
+
+    def __init__(
+        self,
+        rate: float = 0.0,
+        metric: Sequence[Sequence[float]] | None = None,
+        states: int = 256,
+    ):
+        positive(states=states)
+        if not (rate >= 0 and math.isfinite(rate)):
+            raise ConfigError(
+                f"rate is the rate of decay, zero or positive, got {rate}. For decay like "
+                "exp(−0.5 t) write 0.5."
+            )
+        if metric is not None:
+            _refuse(metric)
+        self.rate, self.metric, self.states = rate, metric, states
+
+    @classmethod
+    def examples(cls) -> list[Contraction]:
+        """Euclidean, and with a metric for two columns."""
+        return [cls(states=8), cls(rate=0.1, metric=[[2.0, 0.5], [0.5, 1.0]], states=8)]
+
+    def run(self, simulator: Simulator, evidence: Evidence) -> Finding:
+        """Differentiate at every state and take norms."""
+        where = setting(evidence, self.states)
+        metric = self._metric(where)
+        motion = where.motion(simulator)
+        trusted = smooth(motion, where, evidence.seed)
+        if not trusted.passed:
+            return rough(trusted, motion, where, MEANING)
+        rates = _rates(simulator, where, metric, where.x)
+        limit = ROUNDING * float(rates.abs().max()) - self.rate
+        worst, good = float(rates.max()), float((rates <= limit).double().mean())
+        metrics = [
+            trusted,
+            Metric("largest rate of growth", worst, limit, unit="1/time"),
+            Metric("median rate of growth", float(rates.median()), unit="1/time"),
+            Metric("share of states that contract as fast", good),
+        ]
+        if isinstance(simulator.dynamics, VectorField):
+            step = jacobian(lambda y: motion(y, where.t0), where.x)
+            grown = contraction.norm(step, metric).log().max() / simulator.dt
+            metrics.append(Metric("largest rate of growth of a step", float(grown), unit="1/time"))
+        verb = "contracts" if worst <= limit else "does not contract everywhere"
+        return Finding.of(
+            metrics,
+            f"The simulator {verb} (evidence, not proof: {len(rates)} states were looked at): "
+            f"the largest rate of growth is {worst:.3g}, asked for {0.0 - self.rate:.3g}; "
+            f"{good:.0%} of the states meet it.",
+            {"Contraction along a rollout": self._curve(simulator, where, metric, evidence)},
+            (
+                "Give a metric P in which the system contracts: P = Q⁻ᵀ Q⁻¹ of the eigenvectors Q "
+                "at rest, for instance.",
+                "Take dynamics that contract by construction, or a smaller step.",
+            ),
+            meaning=MEANING,
+        )
+
+    def _metric(self, where: Setting) -> Tensor | None:
+        """P for the whole state.
+
+        Raises:
+            ConfigError: It fits neither the state nor a row of it.
+        """
+        if self.metric is None:
+            return None
+        given = torch.tensor([list(row) for row in self.metric], dtype=torch.float64)
+        n, rows = where.x.shape[1], where.topology.rows
+        if len(given) == n:
+            return given
+        if len(given) * rows == n:
+            return torch.kron(torch.eye(rows, dtype=torch.float64), given)
+        raise ConfigError(
+            f"The metric is {len(given)} × {len(given)}, the state has {n} components, "
+            f"{n // rows} in a row."
+        )
+
+    def _curve(
+        self, simulator: Simulator, where: Setting, metric: Tensor | None, evidence: Evidence
+    ) -> Curve:
+        """Rates along a rollout of the simulator, and of the truth along the data."""
+        motion, x = where.motion(simulator), where.x[:1]
+        states = [x]
+        with torch.no_grad():
+            for k in range(DRAWN):
+                x = motion(x, where.t0 + k * simulator.dt)
+                states.append(x)
+        seen = torch.cat(states)
+        seen = seen[seen.isfinite().all(1)]
+        times = (simulator.dt * torch.arange(len(seen))).tolist()
+        mine = _rates(simulator, where, metric, seen).tolist()
+        lines = [Line(times, mine, label="this simulator")]
+        asked = [-self.rate] * 2
+        lines.append(Line([0.0, times[-1] or 1.0], asked, "reference", label="asked for"))
+        first = evidence.start()
+        track = flat.states(first)[: DRAWN + 1, 0]
+        t = first.t if first.t.ndim == 1 else first.t[:, 0]
+        true = evidence.truth
+        if isinstance(true, VectorField) and not isinstance(simulator.dynamics, Map):
+            slope = flat.slopes(true, where.topology)
+            rates = contraction.log_norm(jacobian(lambda y: slope(y, where.t0), track), metric)
+            since_start = (t[: len(track)] - t[0]).tolist()
+            lines.append(Line(since_start, rates.tolist(), "truth", label="truth along the data"))
+        caption = "Below the line neighbours draw together as fast as asked for."
+        return Curve(lines, since(evidence), "rate of growth", caption)
+
+
+def _refuse(metric: Sequence[Sequence[float]]) -> None:
+    """Refuse what is no metric."""
+    if not metric or any(len(row) != len(metric) for row in metric):
+        raise ConfigError(f"The metric must be a square matrix, got {[list(r) for r in metric]}.")
+    given = torch.tensor([list(row) for row in metric], dtype=torch.float64)
+    values = torch.linalg.eigvalsh(given) if bool(given.isfinite().all()) else given.flatten()
+    if not torch.allclose(given, given.T) or not float(values.min()) > 1e-12 * float(values.max()):
+        raise ConfigError(
+            f"The metric must be symmetric and positive definite, got {given.tolist()}."
+        )
+
+
+def _rates(simulator: Simulator, where: Setting, metric: Tensor | None, x: Tensor) -> Tensor:
+    """The rate of growth at states ``[states, n]`` of a field, or of a map per time."""
+    dynamics = simulator.dynamics
+    if isinstance(dynamics, Map):
+        motion = where.motion(simulator)
+        found = contraction.norm(jacobian(lambda y: motion(y, where.t0), x), metric)
+        return found.log() / simulator.dt
+    slope = flat.slopes(dynamics, where.topology)
+    return contraction.log_norm(jacobian(lambda y: slope(y, where.t0), x), metric)

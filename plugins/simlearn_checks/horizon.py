@@ -1,0 +1,190 @@
+"""How long does a forecast hold, and how many rollouts are lost?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+import simlearn
+from simlearn import ConfigError, Curve, Evidence, Finding, Line, Metric, Simulator
+from simlearn.analysis import growth
+from simlearn.analysis.horizon import Validity, valid_time
+from simlearn_checks.batch import climate, distances, grid, models, starts, together
+from simlearn_checks.common import line, positive
+from simlearn_checks.tangent import LEFT, ratio, rough, setting, smooth, true_simulator
+
+STEPS, TRANSIENT, ANCHORS = 1000, 200, 32  # of the orbits that give the exponent
+SINGLE = 5  # starts whose error is drawn
+MEANING = (
+    "in a chaotic system any error grows e-fold in a Lyapunov time, so a forecast is worth the "
+    "logarithm of how good the simulator is. A small number in Lyapunov times is a poor law; a "
+    "small number of time units may be just the system's nature."
+)
+
+
+class ValidPredictionTime(simlearn.Check):
+    """Forecasts hold for so many Lyapunov times, in the median over starts.
+
+    The valid prediction time is λ₁ · min {t: ‖e(t)‖ > threshold · rms}, rms the root mean square of
+    held-out states about their mean, e the distance to held-out data. About ln(threshold / e₀) is
+    what a perfect law with an error e₀ at the start has. Times are cut at the horizon.
+
+    Args:
+        horizon: Steps of the forecasts.
+        threshold: Error in units of the rms at which a forecast is lost.
+        minimum: Smallest allowed median, in Lyapunov times.
+        starts: Held-out states to start from, at most; several inside long trajectories.
+        exponent: The largest Lyapunov exponent λ₁, 1/time; computed from the truth where it is
+            known, else from the simulator, by default.
+    """
+
+    def __init__(
+        self,
+        horizon: int = 1000,
+        threshold: float = 0.4,
+        minimum: float = 1.0,
+        starts: int = 50,
+        exponent: float | None = None,
+    ):
+        positive(horizon=horizon, threshold=threshold, minimum=minimum, starts=starts)
+        if exponent is not None:
+            positive(exponent=exponent)
+        self.horizon, self.threshold, self.minimum = horizon, threshold, minimum
+        self.starts, self.exponent = starts, exponent
+
+    @classmethod
+    def examples(cls) -> list[ValidPredictionTime]:
+        """Forty steps."""
+        return [cls(horizon=40, starts=5, exponent=1.0)]
+
+    def run(self, simulator: Simulator, evidence: Evidence) -> Finding:
+        """Forecast from every start and see when each is lost."""
+        first = evidence.start()
+        steps, skip = grid(first, simulator.dt)
+        samples = self.horizon * skip // steps + 1
+        begins = starts(evidence, self.starts, samples)
+        exponent = self.exponent or self._exponent(simulator, evidence)
+        if isinstance(exponent, Finding):
+            return exponent
+        reach = self.horizon * simulator.dt * exponent
+        if reach < self.minimum:
+            raise ConfigError(
+                f"A horizon of {self.horizon} steps is {reach:.3g} Lyapunov times, less than the "
+                f"minimum of {self.minimum:g}: nothing could pass. Take a longer horizon."
+            )
+        scale, times, errors = climate(evidence), {}, {}
+        found: dict[str, Validity] = {}
+        for name, model in models(simulator, evidence).items():
+            each, other = grid(first, model.dt)
+            flock = together(model, begins, (samples - 1) // other * each, each)
+            error = distances(flock, begins, other)
+            gap = each * model.dt
+            found[name] = valid_time(error, scale, self.threshold, gap, exponent)
+            errors[name] = error / scale
+            times[name] = gap * exponent * torch.arange(len(error), dtype=torch.float64)
+        return Finding.of(
+            self._metrics(found, exponent),
+            self._words(found[""], exponent),
+            {
+                "Growth of the error": self._growth(times, errors),
+                "Forecasts that still hold": _survival(found),
+            },
+            (
+                "Train longer, or through longer rollouts (MultiStep with a larger horizon).",
+                "Take a smaller step, or a scheme of higher order, if halving the step helps.",
+            ),
+            meaning=MEANING,
+        )
+
+    def _exponent(self, simulator: Simulator, evidence: Evidence) -> float | Finding:
+        """The largest exponent of the truth or of the simulator, or why there is none."""
+        where = setting(evidence, ANCHORS)
+        true = true_simulator(simulator, evidence, where)
+        model, parts = (true, ratio(true, simulator)) if true is not None else (simulator, 1)
+        motion = where.motion(model)
+        trusted = smooth(motion, where, evidence.seed)
+        if not trusted.passed:
+            return rough(trusted, motion, where, MEANING)
+        found = growth.spectrum(
+            motion,
+            where.x,
+            STEPS * parts,
+            1,
+            dt=model.dt,
+            t0=where.t0,
+            transient=TRANSIENT * parts,
+            every=parts,
+            bound=LEFT * evidence.box(),
+            seed=evidence.seed,
+        )
+        value, lost = float(found.exponents[0]), found.lost[found.lost >= 0]
+        if len(lost) == len(found.lost):
+            told = f"Every orbit leaves the region of the data, the first at step {lost.min()}."
+            gone = Metric("share of orbits lost", 1.0, 0.0)
+            return Finding.of([gone], told, meaning=MEANING)
+        if value * found.time < 3:
+            return Finding.not_applicable(
+                f"The largest exponent, {value:.2g} over a time of {found.time:g}, cannot be told "
+                "from zero: there is no Lyapunov time. Judge by ForecastError, or give `exponent`."
+            )
+        return value
+
+    def _metrics(self, found: Mapping[str, Validity], exponent: float) -> list[Metric]:
+        mine, unit = found[""], "Lyapunov times"
+        others = {name: one for name, one in found.items() if name}
+        beside = {name: one.median for name, one in others.items()}
+        low = {name: one.quartiles[0] for name, one in others.items()}
+        title, longer = "median valid prediction time", float(mine.censored.double().mean())
+        return [
+            Metric(title, mine.median, self.minimum, "min", unit, mine.noise, beside),
+            Metric("lower quartile of it", mine.quartiles[0], unit=unit, beside=low),
+            Metric("upper quartile of it", mine.quartiles[1], unit=unit),
+            Metric("share of starts that outlast the horizon", longer),
+            Metric("starts", float(len(mine.times))),
+            Metric("largest Lyapunov exponent", exponent, unit="1/time"),
+        ]
+
+    def _words(self, mine: Validity, exponent: float) -> str:
+        more = "at least " if mine.at_least else ""
+        low, high = mine.quartiles
+        return (
+            f"Forecasts from {len(mine.times)} starts hold for {more}{mine.median:.3g} Lyapunov "
+            f"times in the median (quartiles {low:.3g} and {high:.3g}; one Lyapunov time is "
+            f"{1 / exponent:.3g}), until their error is {self.threshold:g} of the spread of the "
+            "data."
+        )
+
+    def _growth(self, times: Mapping[str, Tensor], errors: Mapping[str, Tensor]) -> Curve:
+        lines = []
+        for name, error in errors.items():
+            sound = error[1:].nan_to_num(torch.inf, torch.inf).clamp(min=1e-12)
+            middle = _shown(sound.median(1).values)
+            lines.append(line(name, times[name][1:], middle, "median of the starts"))
+            for k in range(min(SINGLE, error.shape[1]) if not name else 0):
+                lines.append(line(name, times[name][1:], _shown(sound[:, k]), "single starts"))
+        ends = [float(times[""][1]), float(times[""][-1])]
+        level = [self.threshold] * 2
+        lines.append(Line(ends, level, "truth", label="threshold"))
+        caption = (
+            "A straight rise is chaos at work on a small error; the higher it begins, the poorer "
+            "the law. It is lost at the threshold."
+        )
+        x_label = "time since the start / Lyapunov time"
+        return Curve(lines, x_label, "error / rms of the data", caption, y_scale="log")
+
+
+def _shown(values: Tensor) -> Tensor:
+    return torch.where(values.isfinite(), values, torch.nan)
+
+
+def _survival(found: Mapping[str, Validity]) -> Curve:
+    """The share of starts whose forecast still holds, against time."""
+    lines = []
+    for name, one in found.items():
+        x = torch.linspace(0, one.horizon, 200, dtype=torch.float64)
+        share = (one.times[None] > x[:, None]) | one.censored[None]
+        lines.append(line(name, x, share.double().mean(1)))
+    caption = "It crosses one half at the median valid prediction time."
+    return Curve(lines, "time since the start / Lyapunov time", "share of starts", caption)

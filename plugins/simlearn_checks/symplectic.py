@@ -1,0 +1,183 @@
+"""Is a step a symplectic map?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+import simlearn
+from simlearn import Curve, Evidence, Finding, Line, Metric, Simulator, Topology
+from simlearn.analysis import flat
+from simlearn.analysis.flat import Motion
+from simlearn.analysis.jacobian import jacobian, push
+from simlearn.dynamics import Map
+from simlearn_checks.common import positive, since
+from simlearn_checks.tangent import Setting, rough, setting, smooth
+
+LOOKS = 50  # at the growth along an orbit
+ROOM = 1e6  # growth between the largest and the smallest direction, beyond which rounding rules
+MEANING = (
+    "a symplectic step keeps phase-space volume and, for a small step, an energy near the true "
+    "one, over any length of time: no friction and no heating that nobody put in. It says nothing "
+    "of whether the energy was learned rightly."
+)
+
+
+class SymplecticDefect(simlearn.Check):
+    """One step keeps the symplectic form: Jᵀ Ω J = Ω at states of the evidence.
+
+    Ω is the field's own form Σ w_i dq_i ∧ dp_i; J and Ω are taken where it is the plain one
+    (rows times √|w_i|), so the defect has no unit. Growth over many steps is told by the singular
+    values of the product of all J: σ_i σ_n+1−i = 1. That pairing holds at any time, while exponents
+    by QR have it only as 1 / t. Steps of plain Runge-Kutta schemes are not symplectic, however
+    small.
+
+    Args:
+        limit: Largest allowed entry of Jᵀ Ω J − Ω.
+        pairing: Largest allowed |ln σ_i σ_n+1−i| over ``steps`` steps.
+        steps: Steps over which growth is paired; fewer where it exceeds 1e6, for rounding.
+        states: Held-out states at which the step is looked at.
+    """
+
+    def __init__(
+        self, limit: float = 1e-10, pairing: float = 1e-7, steps: int = 100, states: int = 32
+    ):
+        positive(limit=limit, pairing=pairing, steps=steps, states=states)
+        self.limit, self.pairing, self.steps, self.states = limit, pairing, steps, states
+
+    @classmethod
+    def examples(cls) -> list[SymplecticDefect]:
+        """Forty steps."""
+        return [cls(steps=40, states=4)]
+
+    def run(self, simulator: Simulator, evidence: Evidence) -> Finding:
+        """Differentiate a step and compare."""
+        where = setting(evidence, self.states)
+        weights = form_weights(simulator, where.topology)
+        if weights is None or where.x.shape[1] % 2:
+            kind = type(simulator.dynamics).__name__
+            return Finding.not_applicable(f"{kind} claims no symplectic form.")
+        motion = where.motion(simulator)
+        trusted = smooth(motion, where, evidence.seed)
+        if not trusted.passed:
+            return rough(trusted, motion, where, MEANING)
+        plain, start, form = _plain(motion, where, weights)
+        j = jacobian(lambda y: plain(y, where.t0), start)
+        each = (j.mT @ form @ j - form).abs().flatten(1).amax(1)
+        worst = float(each.max())
+        grown = pairing(motion, where, weights, simulator.dt, self.steps)
+        lost = _lost(motion, where, simulator.dt, self.steps)
+        metrics = [
+            trusted,
+            Metric("share of orbits that stop being finite", lost, 0.0),
+            Metric("largest entry of JᵀΩJ − Ω", worst, self.limit),
+            Metric("growth, |ln σ_i σ_n+1-i| over some steps", grown.worst, self.pairing),
+        ]
+        good = worst <= self.limit and grown.worst <= self.pairing
+        blown = f" {lost:.0%} of the orbits stop being finite on the way." if lost else ""
+        return Finding.of(
+            metrics,
+            f"A step {'keeps' if good else 'does not keep'} the symplectic form: largest defect "
+            f"{worst:.2g} at {len(each)} states; growth and decay pair to {grown.worst:.2g} over "
+            f"{grown.steps} steps.{blown}",
+            {"Growth and decay": _fan(grown, since(evidence))},
+            (
+                "Use a symplectic scheme: Leapfrog or Yoshida4 for a SplitField, ImplicitMidpoint "
+                "(with a small tolerance) for any Hamiltonian.",
+                "A state of (q, v) needs the masses as weights of the form (`form`).",
+            ),
+            meaning=MEANING,
+        )
+
+
+@torch.no_grad()
+def _lost(motion: Motion, where: Setting, dt: float, steps: int) -> float:
+    """The share of anchors whose orbit is no number after so many steps."""
+    x = where.x
+    for k in range(steps):
+        x = motion(x, where.t0 + k * dt)
+    return float((~x.isfinite().all(1)).double().mean())
+
+
+def form_weights(simulator: Simulator, topology: Topology) -> Tensor | None:
+    """The weight of each row in the form, ``[rows]``; None where no form is claimed."""
+    field = simulator.dynamics
+    if isinstance(field, Map) and field.symplectic:
+        return torch.ones(topology.rows, dtype=torch.float64)
+    form = getattr(field, "form", None)
+    return None if form is None else form(topology).detach().double()
+
+
+def _plain(motion: Motion, where: Setting, weights: Tensor) -> tuple[Motion, Tensor, Tensor]:
+    """The motion and its starts where the form is ±dq ∧ dp, and that form ``[n, n]``."""
+    dim = where.x.shape[1] // len(weights)
+    root = weights.abs().rsqrt().repeat_interleave(dim)
+    turn = torch.tensor([[0.0, 1.0], [-1.0, 0.0]], dtype=torch.float64)
+    block = torch.kron(turn, torch.eye(dim // 2, dtype=torch.float64))
+    form = torch.kron(torch.diag(weights.sign()), block)
+    return flat.scaled(motion, root), where.x / root, form
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How growth and decay pair along orbits.
+
+    Attributes:
+        worst: Largest |ln σ_i σ_n+1−i| met.
+        steps: Over how many steps.
+        t: ``[looks]`` times.
+        logs: ``[looks, n]`` ln σ_i of the first orbit.
+    """
+
+    worst: float
+    steps: int
+    t: list[float]
+    logs: Tensor
+
+
+def pairing(motion: Motion, where: Setting, weights: Tensor, dt: float, steps: int) -> Growth:
+    """Singular values of the product of all Jacobians, and how far they are from pairing.
+
+    It stops early where the largest growth leaves too few digits of the smallest.
+    """
+    plain, x, _ = _plain(motion, where, weights)
+    product = torch.eye(x.shape[1], dtype=x.dtype).repeat(len(x), 1, 1)
+    worst, look, done = 0.0, max(1, steps // LOOKS), 0
+    times, seen = [0.0], [torch.zeros(x.shape[1], dtype=x.dtype)]
+    while done < steps:
+        t = where.t0 + done * dt
+        x, product = push(lambda y, t=t: plain(y, t), x, product)  # type: ignore[misc]
+        done += 1
+        if done % look and done < steps:
+            continue
+        if not bool(product.isfinite().all()):
+            worst = math.inf
+            break
+        logs = _logs(product)
+        if done > look and float((logs[:, 0] - logs[:, -1]).max()) > math.log(ROOM):
+            break
+        worst = max(worst, float((logs + logs.flip(1)).abs().max()))
+        times.append(done * dt)
+        seen.append(logs[0])
+    return Growth(worst, done, times, torch.stack(seen))
+
+
+def _logs(product: Tensor) -> Tensor:
+    """Logarithms of the singular values, ``[anchors, n]``."""
+    return torch.linalg.svdvals(product).clamp_min(1e-300).log()
+
+
+def _fan(grown: Growth, label: str) -> Curve:
+    """The largest and smallest singular values, and the smallest mirrored."""
+    times, logs, lines = grown.t, grown.logs, []
+    n = logs.shape[1]
+    for k in range(min(4, n // 2)):
+        name = f"pair {k + 1}"
+        lines.append(Line(times, logs[:, k].tolist(), "judged", name, "growth"))
+        mirrored = (-logs[:, n - 1 - k]).tolist()
+        lines.append(Line(times, mirrored, "truth", name, "decay, mirrored"))
+    caption = "Each growing direction has one that decays as fast: both lines of a pair are one."
+    return Curve(lines, label, "ln σ", caption)
