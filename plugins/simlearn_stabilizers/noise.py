@@ -26,11 +26,14 @@ class NoiseInjection(simlearn.Stabilizer):
     (`simlearn.analysis.linear.noisy` gives the matrices):
 
     - corrected: targets stay those of the data, so the simulator learns to come back in one step.
-      Without data a state is dead after a step; slow modes are damped by s²/(λ dt) per time.
+      Without data a state is dead after a step; slow modes are damped by s²/(λ dt) per time. For
+      rollouts and recorded slopes; central differences of a window would see noise on the target
+      alone, so take restoring targets there.
     - uncorrected: the whole window moves along; slopes stay. Without data: neutral.
     - restoring: the shift shrinks by (1 − κ dt) a step, slopes by κ ξ. Without data: rate −κ.
     - measured: fresh noise on every state, as a sensor would add it; a recorded slope is forgotten
-      where the window is long enough to difference. Without data: dead.
+      where the window is long enough to difference. Without data: dead after a step of a rollout,
+      neutral for slopes.
     - resimulated: targets are computed anew from the noisy start by the true system. No bias.
 
     Args:
@@ -55,6 +58,8 @@ class NoiseInjection(simlearn.Stabilizer):
         system: simlearn.System | None = None,
     ):
         _refuse(scale, target, kappa, epochs, system)
+        if where not in ("auto", "everywhere", "complement"):
+            raise ConfigError(f"where is auto, everywhere or complement, got {where!r}.")
         self.scale, self.target, self.kappa, self.where = scale, target, kappa, where
         self.epochs, self.system = epochs, system
         self._on = True
@@ -68,7 +73,7 @@ class NoiseInjection(simlearn.Stabilizer):
     def bias(self) -> str:
         """What it does, in a sentence."""
         if self.where == "complement" or self._normal is not None:
-            on = "On what the data teach: none."
+            on = "On what the data teach: none, for models that have a constant term."
         elif self.target == "resimulated":
             on = "On what the data teach: none, the targets are true."
         else:
@@ -145,7 +150,7 @@ _WITHOUT_DATA = {
     "corrected": "States off the data are dead after one step.",
     "uncorrected": "States off the data are left neutral: errors there neither grow nor shrink.",
     "restoring": "States off the data decay at the restoring rate.",
-    "measured": "States off the data are dead after one step.",
+    "measured": "States off the data are dead after one step of a rollout, neutral for slopes.",
     "resimulated": "States off the data are learned from the true system.",
 }
 

@@ -14,9 +14,11 @@ from simlearn.analysis.subspace import Subspace, subspace
 from simlearn.dynamics import (
     Dynamics,
     Flattened,
+    HamiltonianField,
     Map,
     MLPField,
     ResidualMap,
+    SplitField,
     Standardizable,
     VectorField,
 )
@@ -63,6 +65,16 @@ class ProjectedField(VectorField):
         inside = _projected(self, off)
         slope = _projected(self, self.field(t, self.middle + inside, topology))
         return slope - self.rate * (off - inside)
+
+    @property
+    def inputs(self) -> int:
+        """Control inputs of each row."""
+        return getattr(self.field, "inputs", 0)
+
+    @property
+    def attributes(self) -> int:
+        """Parameters of each system."""
+        return getattr(self.field, "attributes", 0)
 
     def standardize(self, x: Tensor, slope: Tensor, drive: Tensor | None = None) -> None:
         """Hand the scales on to the field inside.
@@ -154,6 +166,11 @@ class SubspaceProjection(simlearn.Stabilizer):
             ConfigError: The dynamics have a structure that a projection would break.
         """
         found = self._found
+        if isinstance(dynamics, HamiltonianField | SplitField):
+            raise ConfigError(
+                f"A projection would break the structure of {type(dynamics).__name__}. Leave "
+                "SubspaceProjection out; NoiseInjection keeps the structure."
+            )
         if found is None or not found.normal.shape[1]:
             return dynamics
         if isinstance(dynamics, Flattened):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -71,7 +72,7 @@ class StableInitialization(simlearn.Stabilizer):
 
     def _map(self, weight: Tensor, dt: float) -> None:
         """The same draw, shrunk to the norm exp(−κ dt)."""
-        weight *= (torch.tensor(-self.rate * dt).exp().to(weight) / norm(weight)).clamp(max=1.0)
+        weight *= (math.exp(-self.rate * dt) / norm(weight)).clamp(max=1.0)
 
     def _network(self, dynamics: Dynamics, dt: float) -> None:
         spread, rate = _scales(dynamics, dt, self.rate)

@@ -53,8 +53,8 @@ def turn(
             ahead, pushed = push(lambda y, t=t: motion(y, t), x, tangent)  # type: ignore[misc]
             sound = ahead.isfinite().all(-1) & (ahead.abs().amax(-1) <= bound)
             alive = alive & sound & pushed.isfinite().flatten(1).all(-1)
-            ahead = ahead if follow is None else follow(ahead)
-            x = torch.where(alive[:, None], ahead, x)
+            ahead = torch.where(alive[:, None], ahead, x)
+            x = ahead if follow is None else torch.where(alive[:, None], follow(ahead), x)
             kept = pushed if basis is None else basis(x).mT @ pushed
             z = torch.where(alive[:, None, None], kept, z)
             number += 1

@@ -41,6 +41,11 @@ def _seen(jacobian: Tensor, metric: Tensor | None) -> Tensor:
     """Lᵀ J L⁻ᵀ with P = L Lᵀ: the Jacobian where the metric is Euclidean."""
     if metric is None:
         return jacobian
+    if metric.shape != jacobian.shape[-2:]:
+        raise ConfigError(
+            f"The metric must be {list(jacobian.shape[-2:])}, as the Jacobian is; got "
+            f"{list(metric.shape)}."
+        )
     factor, wrong = torch.linalg.cholesky_ex(metric.to(jacobian))
     if bool(wrong) or not torch.allclose(metric, metric.mT):
         raise ConfigError(

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from simlearn.analysis.cocycle import turn
 from simlearn.analysis.flat import Motion
-from simlearn.analysis.growth import DEAD
 from simlearn.component import ConfigError, NumericalError
 from simlearn.dynamics.base import Time
 
@@ -37,6 +36,7 @@ class Covariant:
         return (a * b).sum(-1).abs().clamp(max=1.0).acos()
 
 
+@torch.no_grad()
 def covariant(
     motion: Motion,
     x: Tensor,
@@ -112,12 +112,12 @@ def _refuse(r: Tensor, alive: Tensor, number: int) -> None:
             f"An orbit left the numbers at step {number} of the covariant vectors. Start inside "
             "the region where the simulator stays bounded, or take fewer steps."
         )
-    smallest = r.diagonal(dim1=-2, dim2=-1).amin((0, -1) if r.ndim > 2 else -1)
-    if float(smallest.min()) <= DEAD:
-        dead = int(r.diagonal(dim1=-2, dim2=-1).amin(0).argmin())
+    size = r.diagonal(dim1=-2, dim2=-1) / r.norm(dim=-2).clamp_min(torch.finfo(r.dtype).tiny)
+    if float(size.min()) <= 10 * r.shape[-1] * torch.finfo(r.dtype).eps:
+        dead = int(size.amin(0).argmin())
         raise NumericalError(
-            f"The Jacobian is singular along vector {dead} (R is {float(smallest.min()):.1e} "
-            f"there), which cannot be carried back. Ask for {dead} vectors or fewer."
+            f"The Jacobian is singular along vector {dead} (R is {float(size.min()):.1e} of its "
+            f"column there), which cannot be carried back. Ask for {dead} vectors or fewer."
         )
 
 

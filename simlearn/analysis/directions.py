@@ -68,6 +68,7 @@ class Blocks:
         return log_norm(self.outside)
 
 
+@torch.no_grad()
 def blocks(motion: Motion, x: Tensor, data: Tensor, normal: Tensor, t: Time = 0.0) -> Blocks:
     """All four blocks at anchors ``[anchors, n]``, by n tangent vectors.
 
@@ -85,10 +86,11 @@ def blocks(motion: Motion, x: Tensor, data: Tensor, normal: Tensor, t: Time = 0.
 
 
 def verdict(exponents: Tensor, errors: Tensor, resolution: float = 0.0) -> Verdict:
-    """What the largest transverse exponent L with standard error s says.
+    """What transverse exponents λ with standard errors s say.
 
-    "unstable" where L − 2 s > 0, "ok" where L + 2 s < 0, "neutral" between: errors off the data
-    neither grow nor heal. NaN is unstable: an orbit was lost. No exponents at all are ok.
+    "unstable" where λ − 2 s > 0 for one of them, "ok" where λ + 2 s < 0 for all, "neutral" between:
+    errors off the data neither grow nor heal. NaN is unstable: an orbit was lost. No exponents at
+    all are ok. All are asked, for a smaller one that is known better may be clearly unstable.
 
     Args:
         exponents: ``[m]``.
@@ -106,6 +108,7 @@ def verdict(exponents: Tensor, errors: Tensor, resolution: float = 0.0) -> Verdi
     return "ok" if float((exponents + 2 * errors).max()) < 0 else "neutral"
 
 
+@torch.no_grad()
 def leak(motion: Motion, x: Tensor, ahead: Tensor, normal: Tensor, t: Time = 0.0) -> float:
     """L = rms |Nᵀ (F(x) − x⁺)|: how far one step of the simulator leaves the data.
 
@@ -153,6 +156,7 @@ def escaped(distance: Tensor, tolerance: float) -> Tensor:
     return torch.where(beyond.any(0), first, torch.inf)
 
 
+@torch.no_grad()
 def rolled(
     motion: Motion,
     x: Tensor,
@@ -192,6 +196,7 @@ def sensitivity(trained: Tensor, drawn: Tensor) -> Tensor:
     return spread[0] / spread[1].clamp_min(torch.finfo(spread[1].dtype).tiny)
 
 
+@torch.no_grad()
 def response(motion: Motion, x: Tensor, directions: Tensor, t: Time = 0.0) -> Tensor:
     """J(x) u_i at anchors, ``[anchors, n, m]``."""
     return push(lambda y: motion(y, t), x, directions.expand(len(x), *directions.shape))[1]

@@ -51,6 +51,7 @@ class Spectrum:
         return float(self.exponents.sum())
 
 
+@torch.no_grad()
 def spectrum(
     motion: Motion,
     x: Tensor,
@@ -107,7 +108,8 @@ def spectrum(
     )
     lost = torch.full((x.shape[0],), -1)
     logs: list[Tensor] = []
-    settled, total = transient // every, (transient + steps) // every
+    settled = -(-transient // every)
+    total = settled + steps // every
     for number in range(total):
         now = next(turns)
         lost = torch.where((lost < 0) & ~now.alive, (number + 1) * every, lost)
@@ -174,6 +176,7 @@ def standard_error(blocks: Tensor) -> Tensor:
     return (variance / count * (1 + phi) / (1 - phi)).sqrt()
 
 
+@torch.no_grad()
 def propagator(
     motion: Motion, x: Tensor, steps: int, *, dt: float = 1.0, t0: Time = 0.0
 ) -> tuple[Tensor, Tensor]:
@@ -189,6 +192,7 @@ def propagator(
     return x, product
 
 
+@torch.no_grad()
 def finite_time(
     motion: Motion, x: Tensor, steps: int, *, dt: float = 1.0, t0: Time = 0.0
 ) -> Tensor:

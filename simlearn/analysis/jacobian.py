@@ -26,7 +26,8 @@ def push(flow: Flow, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
 
     def along(direction: Tensor) -> tuple[Tensor, Tensor]:
         image, pushed, *_ = torch.func.jvp(flow, (x,), (direction,))
-        return pushed, image
+        # an answer that does not depend on x has no tangent of its own to batch
+        return pushed + 0 * direction, image
 
     pushed, image = torch.func.vmap(along, in_dims=-1, out_dims=(-1, 0))(v)
     return image[0], pushed
@@ -49,6 +50,7 @@ def central(flow: Flow, x: Tensor, v: Tensor, step: float = 1e-5) -> Tensor:
     return torch.stack(found, -1)
 
 
+@torch.no_grad()
 def defect(flow: Flow, x: Tensor, seed: int = 0) -> float:
     """How far forward mode is from central differences along a random direction, relative.
 

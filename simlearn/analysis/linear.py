@@ -7,6 +7,7 @@ dW/dt = −(W − M) C.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -127,9 +128,9 @@ def annealed(
     """
     total = energy + noise**2
     share = noise**2 / total
-    late = torch.tensor(-energy * clean_time).exp()
-    early = torch.tensor(-total * noisy_time - energy * clean_time).exp()
-    return float(rate - rate * share * late + (first - rate * (1 - share)) * early)
+    late = math.exp(-energy * clean_time)
+    early = math.exp(-total * noisy_time - energy * clean_time)
+    return rate - rate * share * late + (first - rate * (1 - share)) * early
 
 
 def certifying_noise(before: Tensor, after: Tensor) -> float:

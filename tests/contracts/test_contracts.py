@@ -5,6 +5,7 @@ import inspect
 import pytest
 
 import simlearn.testing
+import simlearn_chaos
 import simlearn_checks
 import simlearn_ephemeris
 import simlearn_mechanics
@@ -14,6 +15,7 @@ from simlearn.component import Component
 
 test_core = simlearn.testing.contract(catalog.CoreComponents())
 test_mechanics = simlearn.testing.contract(simlearn_mechanics)
+test_chaos = simlearn.testing.contract(simlearn_chaos)
 test_ephemeris = simlearn.testing.contract(simlearn_ephemeris)
 test_stabilizers = simlearn.testing.contract(simlearn_stabilizers)
 test_checks = simlearn.testing.contract(simlearn_checks)

@@ -153,8 +153,9 @@ class UnlearnableDirections(simlearn.Check):
         if not count:
             return metrics
         largest, error = found.largest
-        margin = max(2 * error, words.resolution(told.simulator.dt, self.horizon))
-        bound = largest - margin if self.allow_neutral else largest + margin
+        margin = (2 * found.errors).clamp_min(words.resolution(told.simulator.dt, self.horizon))
+        bounds = found.exponents + (-margin if self.allow_neutral else margin)
+        bound = float(bounds.max())
         name = "L − margin" if self.allow_neutral else "L + margin"
         metrics += [
             Metric("largest transverse exponent L", largest, unit="1/time", noise=2 * error),
