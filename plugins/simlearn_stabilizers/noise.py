@@ -37,8 +37,7 @@ class NoiseInjection(simlearn.Stabilizer):
     - resimulated: targets are computed anew from the noisy start by the true system. No bias.
 
     Args:
-        scale: Standard deviation of the noise as a share of each column's spread. Good values:
-            0.001 to 0.1.
+        scale: Standard deviation of the noise over each column's spread. Good values: 0.001 to 0.1.
         target: What the targets do.
         kappa: Restoring rate κ, 1/time; by default the fastest rate of the data, at most 0.5/dt.
         where: Noise everywhere, or only in the complement of the data, where it has no bias on

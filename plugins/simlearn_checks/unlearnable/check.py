@@ -149,6 +149,7 @@ class UnlearnableDirections(simlearn.Check):
             Metric("directions with data", float(frame.data.shape[1])),
             Metric("directions without data, or slow", float(count)),
             Metric("exact nulls by symmetry", float(found.symmetric)),
+            Metric("share of orbits that left every bound", found.lost, 0.0),
         ]
         if not count:
             return metrics

@@ -98,8 +98,8 @@ def outside(
     """Transverse exponents along the data, one step's blocks, and the leak."""
     symmetric, normal = directions.by_symmetry(fresh, points.z, frame.normal)
     if not normal.shape[1]:
-        none = torch.zeros(0, dtype=torch.float64)
-        return Outside(none, none, 0.0, normal, symmetric.shape[1], None, None)
+        none, lost = torch.zeros(0, dtype=torch.float64), _lost(step, points, horizon, dt)
+        return Outside(none, none, lost, normal, symmetric.shape[1], None, None)
     found = growth.spectrum(
         step,
         points.z,
@@ -133,8 +133,8 @@ def curved(
     """The same for data on a curved set, with normals from the nearest samples."""
     local = LocalNormals(samples[:: max(1, len(samples) // SAMPLES)], neighbours)
     if local.dimension >= samples.shape[1]:
-        none = torch.zeros(0, dtype=torch.float64)
-        return Outside(none, none, 0.0, None, 0, None, None, local.dimension), local
+        none, lost = torch.zeros(0, dtype=torch.float64), _lost(step, points, horizon, dt)
+        return Outside(none, none, lost, None, 0, None, None, local.dimension), local
 
     def onto_data(z: Tensor) -> Tensor:
         near, tangent = local.nearest(z)[1], local.tangents(z)
@@ -170,6 +170,13 @@ def _outside(
     lost = float((found.lost >= 0).double().mean())
     exponents = found.exponents if not lost else torch.full_like(found.exponents, torch.nan)
     return Outside(exponents, found.errors, lost, normal, symmetric, blocks, leak, dimension)
+
+
+def _lost(step: Motion, points: Points, horizon: int, dt: float) -> float:
+    """Share of free rollouts that leave every bound, where there is no direction to follow."""
+    orbit = directions.rolled(step, points.z, horizon, dt=dt, t0=points.t)
+    largest = orbit.abs().amax((0, 2)).nan_to_num(torch.inf)
+    return float((largest > _bound(points)).double().mean())
 
 
 def _bound(points: Points) -> float:

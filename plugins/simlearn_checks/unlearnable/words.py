@@ -57,22 +57,35 @@ def resolution(dt: float, horizon: int) -> float:
 
 def summary(told: Told) -> list[str]:
     """The paragraph, sentence by sentence."""
+    if not told.count and told.found.lost:
+        return [_where_all(told), _lost(told)]
     if not told.count:
         return _nothing(told)
     return [_where(told), _grows(told), *_escapes(told), *_seeds(told), *_start(told), *_few(told)]
 
 
 def _nothing(told: Told) -> list[str]:
-    n = told.frame.data.shape[0]
-    text = f"The training data carry energy in all {n} directions of the state"
-    if told.found.symmetric:
-        text = (
-            f"All directions without data ({told.found.symmetric}) are exact nulls by symmetry: no "
-            "weights could do anything there"
-        )
-    elif told.found.dimension is not None:
-        text = f"The training data fill all {told.found.dimension} dimensions around every sample"
+    text = _where_all(told).rstrip(".")
     return [f"{text}, so there is nothing that they left to chance.", *_seeds(told), *_few(told)]
+
+
+def _where_all(told: Told) -> str:
+    if told.found.symmetric:
+        return (
+            f"All directions without data ({told.found.symmetric}) are exact nulls by symmetry: no "
+            "weights could do anything there."
+        )
+    if told.found.dimension is not None:
+        return f"The training data fill all {told.found.dimension} dimensions around every sample."
+    n = told.frame.data.shape[0]
+    return f"The training data carry energy in all {n} directions of the state."
+
+
+def _lost(told: Told) -> str:
+    return (
+        f"Yet {100 * told.found.lost:.0f} % of rollouts from training states leave every bound "
+        f"within {told.horizon} steps."
+    )
 
 
 def _where(told: Told) -> str:
@@ -204,7 +217,7 @@ def _few(told: Told) -> list[str]:
 
 def remedies(told: Told) -> tuple[str, ...]:
     """What to do, best first, for this simulator."""
-    if told.verdict == "ok":
+    if told.verdict == "ok" and not told.found.lost:
         return ()
     canonical = isinstance(told.simulator.dynamics, HamiltonianField | SplitField)
     found = []
