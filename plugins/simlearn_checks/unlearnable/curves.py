@@ -61,7 +61,7 @@ def clamp(told: Told, evidence: Evidence) -> dict[str, Curve]:
     if one is None or not bool(one.free.isfinite().all()):
         return {}
     lines = [
-        Line(one.t.tolist(), one.free.clamp_min(1e-17).tolist(), label="free rollout"),
+        Line(one.t[1:].tolist(), one.free[1:].clamp_min(1e-17).tolist(), label="free rollout"),
         Line([0.0, float(one.t[-1])], [told.tolerance] * 2, "truth", "", "counts as escaped"),
     ]
     if told.found.leak:
@@ -132,22 +132,21 @@ def vectors(told: Told, evidence: Evidence) -> dict[str, Curve]:
 def _by_column(shown: Tensor, dim: int) -> Curve:
     places = [float(k) for k in range(dim)]
     lines = [
-        Line(places, shown[:, k].tolist(), group=f"direction {k + 1}", label=f"direction {k + 1}")
+        Line(places, shown[:, k].tolist(), group=f"direction {k + 1}")
         for k in range(shown.shape[1])
     ]
     return Curve(
         lines,
-        "column of the state",
+        "column of the state, from 0",
         "component, in units of the spread",
         "Start new trajectories along these to teach what is missing.",
-        categories=[f"x{k}" for k in range(dim)],
     )
 
 
 def _shares(share: Tensor, what: str, names: list[str], rows: int) -> Curve:
     places = [float(k) for k in range(rows)]
     lines = [
-        Line(places, share[:, k].tolist(), group=f"direction {k + 1}", label=f"direction {k + 1}")
+        Line(places, share[:, k].tolist(), group=f"direction {k + 1}")
         for k in range(share.shape[1])
     ]
     few = names if 0 < len(names) <= 16 else []
