@@ -46,7 +46,7 @@ def simlearn(folder, *words):
 def value(report, check, name):
     """A metric of a report."""
     for item in report["checks"]:
-        if item["name"] == check:
+        if item["check"] == check:
             return next(m["value"] for m in item["metrics"] if m["name"].startswith(name))
     raise KeyError(check)
 

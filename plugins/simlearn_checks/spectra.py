@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from simlearn import Curve, Line, Metric, Simulator
-from simlearn.analysis import flat, growth, jacobian
+from simlearn.analysis import flat, growth
 from simlearn.analysis.growth import Spectrum
+from simlearn.analysis.symplectic import divergence
 from simlearn.dynamics import HamiltonianField, SplitField, VectorField
 from simlearn_checks.batch import spread
 from simlearn_checks.common import per
@@ -69,8 +70,7 @@ def _sum_rule(found: Spectrum, simulator: Simulator, where: Setting, transient: 
         for k in range(transient + steps):
             t = where.t0 + k * simulator.dt
             if k in looks:
-                flow = jacobian.jacobian(lambda y, t=t: slope(y, t), x)  # type: ignore[misc]
-                seen.append(flow.diagonal(dim1=-2, dim2=-1).sum(-1).mean())
+                seen.append(divergence(slope, x, t).mean())
             x = motion(x, t)
     mean = torch.stack(seen)
     noise = float(mean.std() / math.sqrt(len(mean))) if len(mean) > 1 else 0.0

@@ -10,9 +10,9 @@ from torch import Tensor
 
 import simlearn
 from simlearn import Curve, Evidence, Finding, Line, Metric, Simulator, Topology
-from simlearn.analysis import flat
 from simlearn.analysis.flat import Motion
 from simlearn.analysis.jacobian import jacobian, push
+from simlearn.analysis.symplectic import canonical, defect, mispairing
 from simlearn.dynamics import Map
 from simlearn_checks.common import positive, since
 from simlearn_checks.tangent import Setting, rough, setting, smooth
@@ -64,9 +64,9 @@ class SymplecticDefect(simlearn.Check):
         trusted = smooth(motion, where, evidence.seed)
         if not trusted.passed:
             return rough(trusted, motion, where, MEANING)
-        plain, start, form = _plain(motion, where, weights)
+        plain, start, form = canonical(motion, where.x, weights)
         j = jacobian(lambda y: plain(y, where.t0), start)
-        each = (j.mT @ form @ j - form).abs().flatten(1).amax(1)
+        each = defect(j, form)
         worst = float(each.max())
         grown = pairing(motion, where, weights, simulator.dt, self.steps)
         lost = _lost(motion, where, simulator.dt, self.steps)
@@ -111,16 +111,6 @@ def form_weights(simulator: Simulator, topology: Topology) -> Tensor | None:
     return None if form is None else form(topology).detach().double()
 
 
-def _plain(motion: Motion, where: Setting, weights: Tensor) -> tuple[Motion, Tensor, Tensor]:
-    """The motion and its starts where the form is ±dq ∧ dp, and that form ``[n, n]``."""
-    dim = where.x.shape[1] // len(weights)
-    root = weights.abs().rsqrt().repeat_interleave(dim)
-    turn = torch.tensor([[0.0, 1.0], [-1.0, 0.0]], dtype=torch.float64)
-    block = torch.kron(turn, torch.eye(dim // 2, dtype=torch.float64))
-    form = torch.kron(torch.diag(weights.sign()), block)
-    return flat.scaled(motion, root), where.x / root, form
-
-
 @dataclass(frozen=True)
 class Growth:
     """How growth and decay pair along orbits.
@@ -143,7 +133,7 @@ def pairing(motion: Motion, where: Setting, weights: Tensor, dt: float, steps: i
 
     It stops early where the largest growth leaves too few digits of the smallest.
     """
-    plain, x, _ = _plain(motion, where, weights)
+    plain, x, _ = canonical(motion, where.x, weights)
     product = torch.eye(x.shape[1], dtype=x.dtype).repeat(len(x), 1, 1)
     worst, look, done = 0.0, max(1, steps // LOOKS), 0
     times, seen = [0.0], [torch.zeros(x.shape[1], dtype=x.dtype)]
@@ -159,7 +149,7 @@ def pairing(motion: Motion, where: Setting, weights: Tensor, dt: float, steps: i
         logs = _logs(product)
         if done > look and float((logs[:, 0] - logs[:, -1]).max()) > math.log(ROOM):
             break
-        worst = max(worst, float((logs + logs.flip(1)).abs().max()))
+        worst = max(worst, float(mispairing(product).max()))
         times.append(done * dt)
         seen.append(logs[0])
     return Growth(worst, done, times, torch.stack(seen))

@@ -14,9 +14,11 @@ from simlearn.cli.training_data import training_data
 from simlearn.component import ArchiveError, ConfigError, SimlearnError, build
 from simlearn.data.generate import System
 from simlearn.data.store import Dataset, read
+from simlearn.simulator import Simulator
 from simlearn.stability import gate
 from simlearn.stability.check import Check
 from simlearn.stability.evidence import Evidence
+from simlearn.stability.report import Report
 
 SCHEMA = 1
 DESCRIPTION = """Judge a trained simulator; write report.json, junit.xml, summary.md, report.html.
@@ -32,8 +34,42 @@ def run(command: str, argv: list[str], options: Options) -> int:
     suite, cases = read_gate(_gate_of(given), given.suite, known)
     out = gate.folder_for(given.out or Path(given.simulator) / "report")
     simulator, held_out = load(given.simulator, known), read(given.data)
+    evidence = _evidence(given, simulator, held_out, cases, known)
+    report = gate.check(
+        simulator,
+        evidence,
+        cases,
+        suite=suite,
+        provenance=_provenance(known, held_out, options),
+        tell=lambda line: print(line, flush=True),
+    )
+    files = gate.write(report, out)
+    for failure in known.announce(report):
+        print(f"simlearn: {failure}")
+    _say(report)
+    print(f"\ngate {'passed' if report.passed else 'FAILED'}: {files['report.html']}")
+    return 0 if report.passed else 1
+
+
+def _say(report: Report) -> None:
+    """The table, each summary, and what to do about what failed."""
+    print(f"\n{report.to_text()}\n")
+    for item in report.items:
+        print(f"{item.name}: {item.finding.summary}")
+        if item.finding.verdict == "not_applicable" and not item.optional:
+            print("  (if that is acceptable, write `optional: true` beside the check in the gate)")
+        if not item.good:
+            print("".join(f"  what to do: {remedy}\n" for remedy in item.finding.remedies), end="")
+    if not any(item.severity == "error" for item in report.items):
+        print("\nno check of this suite has severity error: nothing was proved, so it fails")
+
+
+def _evidence(
+    given: Any, simulator: Simulator, held_out: Dataset, cases: list[gate.Case], known: Catalog
+) -> Evidence:
+    """What the gate may look at."""
     system = _system(held_out, known)
-    evidence = Evidence(
+    return Evidence(
         held_out=held_out.trajectories,
         training=training_data(
             given.training_data,
@@ -51,28 +87,6 @@ def run(command: str, argv: list[str], options: Options) -> int:
         seed=given.seed,
         processes=os.cpu_count() or 1,
     )
-    report = gate.check(
-        simulator,
-        evidence,
-        cases,
-        suite=suite,
-        provenance=_provenance(known, held_out, options),
-        tell=lambda line: print(line, flush=True),
-    )
-    files = gate.write(report, out)
-    for failure in known.announce(report):
-        print(f"simlearn: {failure}")
-    print(f"\n{report.to_text()}\n")
-    for item in report.items:
-        print(f"{item.name}: {item.finding.summary}")
-        if item.finding.verdict == "not_applicable" and not item.optional:
-            print("  (if that is acceptable, write `optional: true` beside the check in the gate)")
-        if not item.good:
-            print("".join(f"  what to do: {remedy}\n" for remedy in item.finding.remedies), end="")
-    if not any(item.severity == "error" for item in report.items):
-        print("\nno check of this suite has severity error: nothing was proved, so it fails")
-    print(f"\ngate {'passed' if report.passed else 'FAILED'}: {files['report.html']}")
-    return 0 if report.passed else 1
 
 
 def _arguments(known: Catalog) -> Parser:

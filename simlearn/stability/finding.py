@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 Verdict = Literal["pass", "fail", "not_applicable"]
 
@@ -155,6 +155,7 @@ class Finding:
         remedies: What to do about a failure, best first.
         films: Moving pictures by title; they, too, stay out of the JSON.
         meaning: What such a finding says about a simulator, and what it does not say.
+        details: What programs may want of it, in plain JSON types; the report's JSON keeps it.
     """
 
     verdict: Verdict
@@ -164,6 +165,7 @@ class Finding:
     remedies: tuple[str, ...] = ()
     films: Mapping[str, Film] = field(default_factory=dict)
     meaning: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -175,12 +177,13 @@ class Finding:
         *,
         films: Mapping[str, Film] | None = None,
         meaning: str = "",
+        details: Mapping[str, Any] | None = None,
     ) -> Self:
         """A finding whose verdict follows from its metrics; no metric at all is a failure."""
         good = bool(metrics) and all(metric.passed for metric in metrics)
         verdict: Verdict = "pass" if good else "fail"
-        told = tuple(metrics), summary, curves or {}, tuple(remedies), films or {}, meaning
-        return cls(verdict, *told)
+        told = tuple(metrics), summary, curves or {}, tuple(remedies), films or {}
+        return cls(verdict, *told, meaning, details or {})
 
     @classmethod
     def not_applicable(cls, reason: str) -> Self:

@@ -213,6 +213,7 @@ def _item(item: Item) -> dict[str, Any]:
         "verdict": item.finding.verdict,
         "good": item.good,
         "summary": item.finding.summary,
+        "details": dict(item.finding.details),
         "remedies": list(item.finding.remedies),
         "seconds": round(item.seconds, 3),
         "metrics": metrics,

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from simlearn.analysis.symplectic import form_matrix
 from simlearn.component import Component, SimlearnError, describe
 from simlearn.data.generate import System, sample_times
 from simlearn.dynamics.base import Dynamics, Map, SplitField
@@ -130,13 +131,6 @@ def wave(steps: int, systems: int = 1, dt: float = 0.1) -> Trajectory:
     t = sample_times(steps, dt)
     late = t[:, None] + 0.3 * torch.arange(systems, dtype=torch.float64)
     return Trajectory(t, torch.stack([late.sin(), late.cos()], -1), Topology.isolated(systems))
-
-
-def form_matrix(weights: Tensor, dim: int) -> Tensor:
-    """Ω of Σ w_i dq_i ∧ dp_i over the flattened state, ``[rows · dim, rows · dim]``."""
-    half = torch.eye(dim // 2, dtype=torch.float64)
-    turn = torch.kron(torch.tensor([[0.0, 1.0], [-1.0, 0.0]], dtype=torch.float64), half)
-    return torch.kron(torch.diag(weights.double()), turn)
 
 
 def symplectic_defect(step: Any, x: Tensor, weights: Tensor) -> float:

@@ -6,7 +6,6 @@ import math
 from typing import ClassVar
 
 import torch
-from torch import Tensor
 
 import simlearn
 from simlearn import Curve, Evidence, Finding, Metric, Simulator
@@ -14,17 +13,12 @@ from simlearn.analysis import directions
 from simlearn.analysis.flat import Motion, states
 from simlearn.analysis.jacobian import SMOOTH
 from simlearn_checks.common import positive
-from simlearn_checks.unlearnable import curves, measured, parameters, words
-from simlearn_checks.unlearnable.case import (
-    Frame,
-    Points,
-    drawn,
-    frame_of,
-    points_of,
-    step_of,
-    training_time,
-)
-from simlearn_checks.unlearnable.measured import Clamp, Memory, Outside
+from simlearn_checks.unlearnable import curves, figures, measured, parameters, words
+from simlearn_checks.unlearnable.case import Frame, Points, frame_of, points_of, step_of
+from simlearn_checks.unlearnable.clamped import Clamp, clamp
+from simlearn_checks.unlearnable.measured import Outside
+from simlearn_checks.unlearnable.models import drawn, training_time
+from simlearn_checks.unlearnable.seeds import Memory, memory
 
 
 class UnlearnableDirections(simlearn.Check):
@@ -93,11 +87,11 @@ class UnlearnableDirections(simlearn.Check):
             step_of(one, points.topology, frame.scale) for one in drawn(simulator, evidence.seed)
         ]
         found = self._outside(step, frame, points, fresh, simulator.dt, evidence)
-        clamp, memory = self._rest(simulator, evidence, frame, points, found)
-        resolution = words.resolution(simulator.dt, self.horizon)
+        free, seeds = self._rest(simulator, evidence, frame, points, found)
+        resolution = measured.resolution(simulator.dt, self.horizon)
         said = directions.verdict(found.exponents, found.errors, resolution)
         told = words.Told(
-            said, frame, found, clamp, memory, simulator, self.horizon, self.tolerance, points
+            said, frame, found, free, seeds, simulator, self.horizon, self.tolerance, points
         )
         more = parameters.of(simulator, evidence)
         metrics = [Metric("Jacobian self-check", wrong, SMOOTH), *self._metrics(told)]
@@ -107,6 +101,7 @@ class UnlearnableDirections(simlearn.Check):
             {**self._curves(told, evidence), **more.curves},
             words.remedies(told),
             meaning=words.MEANING,
+            details=figures.vectors(told),
         )
 
     def _outside(
@@ -137,10 +132,10 @@ class UnlearnableDirections(simlearn.Check):
         normal = found.normal
         if normal is None:
             return None, None
-        clamp = None
+        free = None
         if normal.shape[1]:
-            clamp = measured.clamp(simulator, evidence, frame, normal, self.horizon, self.tolerance)
-        return clamp, measured.memory(simulator, evidence, frame, points, normal, self.horizon)
+            free = clamp(simulator, evidence, frame, normal, self.horizon, self.tolerance)
+        return free, memory(simulator, evidence, frame, points, normal, self.horizon)
 
     def _metrics(self, told: words.Told) -> list[Metric]:
         frame, found = told.frame, told.found
@@ -154,7 +149,7 @@ class UnlearnableDirections(simlearn.Check):
         if not count:
             return metrics
         largest, error = found.largest
-        margin = (2 * found.errors).clamp_min(words.resolution(told.simulator.dt, self.horizon))
+        margin = (2 * found.errors).clamp_min(measured.resolution(told.simulator.dt, self.horizon))
         bounds = found.exponents + (-margin if self.allow_neutral else margin)
         bound = float(bounds.max())
         name = "L − margin" if self.allow_neutral else "L + margin"
@@ -167,7 +162,7 @@ class UnlearnableDirections(simlearn.Check):
                 unit="1/time",
             ),
         ]
-        return metrics + _details(told)
+        return metrics + figures.told_only(told)
 
     def _curves(self, told: words.Told, evidence: Evidence) -> dict[str, Curve]:
         return {
@@ -177,28 +172,6 @@ class UnlearnableDirections(simlearn.Check):
             **curves.memory(told),
             **curves.vectors(told, evidence),
         }
-
-
-def _details(told: words.Told) -> list[Metric]:
-    """Numbers that are told and not judged; those that are infinite are told in words."""
-    found, metrics = told.found, []
-    if found.blocks is not None:
-        metrics += [
-            Metric("spectral radius of J_NN, mean", float(found.blocks.radius.mean())),
-            Metric("norm of J_NN, largest", float(found.blocks.norm.max())),
-        ]
-    if found.leak is not None:
-        metrics.append(Metric("leak of one step", found.leak, unit="spreads"))
-    for name, value in (("predicted", told.predicted), ("observed", told.observed)):
-        if math.isfinite(value):
-            metrics.append(Metric(f"escape step, {name}", value, unit="steps"))
-    if told.clamp is not None and math.isfinite(told.clamp.free_error):
-        harm = told.clamp.free_error - told.clamp.clamped_error
-        metrics.append(Metric("error that a clamp removes", harm, unit="spreads"))
-    if told.memory is not None:
-        worst: Tensor = told.memory.ratio.max()
-        metrics.append(Metric("re-initialisation sensitivity, largest", float(worst)))
-    return metrics
 
 
 def _unsmooth(wrong: float) -> Finding:

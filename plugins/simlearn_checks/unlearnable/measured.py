@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from simlearn import Evidence, Simulator, inputs_for
 from simlearn.analysis import directions, growth, jacobian
-from simlearn.analysis.flat import Motion, states
+from simlearn.analysis.flat import Motion
 from simlearn.analysis.local import LocalNormals
-from simlearn_checks.unlearnable.case import Frame, Points, drawn, starts_of, step_of
+from simlearn_checks.unlearnable.case import Frame, Points
 
-STARTS = 4  # held-out rollouts whose distance from the data is watched
 MOST = 32  # directions whose dependence on the seed is measured
 SAMPLES = 5000  # training states that local normals search
 
@@ -50,42 +48,6 @@ class Outside:
         return float(self.exponents[worst]), float(self.errors[worst])
 
 
-@dataclass(frozen=True)
-class Clamp:
-    """Free rollouts beside ones clamped to the data.
-
-    Attributes:
-        t: ``[steps + 1]``.
-        free: Distance of free rollouts from the span of the data, worst start, ``[steps + 1]``.
-        clamped_error: Error of clamped rollouts against the truth at the end, mean over starts.
-        free_error: The same of free ones.
-        observed: First step at which a free rollout was ``tolerance`` off; infinite if none.
-    """
-
-    t: Tensor
-    free: Tensor
-    clamped_error: float
-    free_error: float
-    observed: float
-
-
-@dataclass(frozen=True)
-class Memory:
-    """How much of the draw of the weights is left, direction by direction.
-
-    Attributes:
-        ratio: r_i ``[k]``.
-        models: Trained models compared.
-        index: Which directions of the energy, ``[k]``; empty where they are those of N.
-        exponents: Largest transverse exponent of each sibling.
-    """
-
-    ratio: Tensor
-    models: int
-    index: list[int] = field(default_factory=list)
-    exponents: list[float] = field(default_factory=list)
-
-
 def outside(
     step: Motion,
     frame: Frame,
@@ -100,7 +62,27 @@ def outside(
     if not normal.shape[1]:
         none, lost = torch.zeros(0, dtype=torch.float64), _lost(step, points, horizon, dt)
         return Outside(none, none, lost, normal, symmetric.shape[1], None, None)
-    found = growth.spectrum(
+    found = followed(step, frame, points, normal, horizon, dt, seed)
+    kept = torch.cat([frame.data, symmetric], dim=1)
+    # all of J costs n tangent vectors; of a large graph only what leaves N is looked at
+    blocks = directions.blocks(step, points.z, kept[:, : 4 * MOST], normal, points.t)
+    leak = None
+    if points.ahead is not None:
+        leak = directions.leak(step, points.z, points.ahead, normal, points.t)
+    return _outside(found, normal, symmetric.shape[1], blocks, leak)
+
+
+def followed(
+    step: Motion,
+    frame: Frame,
+    points: Points,
+    normal: Tensor,
+    horizon: int,
+    dt: float,
+    seed: int,
+) -> growth.Spectrum:
+    """Transverse exponents along orbits that are kept on the data."""
+    return growth.spectrum(
         step,
         points.z,
         horizon,
@@ -109,16 +91,9 @@ def outside(
         normal=normal,
         transient=horizon // 2,
         follow=frame.onto_data,
-        bound=_bound(points),
+        bound=bound_of(points),
         seed=seed,
     )
-    kept = torch.cat([frame.data, symmetric], dim=1)
-    # all of J costs n tangent vectors; of a large graph only what leaves N is looked at
-    blocks = directions.blocks(step, points.z, kept[:, : 4 * MOST], normal, points.t)
-    leak = None
-    if points.ahead is not None:
-        leak = directions.leak(step, points.z, points.ahead, normal, points.t)
-    return _outside(found, normal, symmetric.shape[1], blocks, leak)
 
 
 def curved(
@@ -149,7 +124,7 @@ def curved(
         normal=local,
         transient=horizon // 2,
         follow=onto_data,
-        bound=_bound(points),
+        bound=bound_of(points),
         seed=seed,
     )
     leak = None
@@ -176,110 +151,12 @@ def _lost(step: Motion, points: Points, horizon: int, dt: float) -> float:
     """Share of free rollouts that leave every bound, where there is no direction to follow."""
     orbit = directions.rolled(step, points.z, horizon, dt=dt, t0=points.t)
     largest = orbit.abs().amax((0, 2)).nan_to_num(torch.inf)
-    return float((largest > _bound(points)).double().mean())
+    return float((largest > bound_of(points)).double().mean())
 
 
-def _bound(points: Points) -> float:
+def bound_of(points: Points) -> float:
+    """The component beyond which an orbit is lost."""
     return 1e3 * float(points.z.abs().max() + 1)
-
-
-def clamp(
-    simulator: Simulator,
-    evidence: Evidence,
-    frame: Frame,
-    normal: Tensor,
-    horizon: int,
-    tolerance: float,
-) -> Clamp | None:
-    """Held-out rollouts, free and clamped, as long as the data; None where they cannot be told."""
-    gaps: list[tuple[Tensor, Tensor, Tensor]] = []
-    for one in starts_of(evidence, STARTS):
-        if inputs_for(one.slice(0, 1), 0, simulator.dt) is not None:
-            return None  # each step would have its own input; the exponents say enough
-        step = step_of(simulator, one.topology, frame.scale)
-        z0, t0 = states(one)[0] / frame.scale, float(one.t[0].min())
-        truth = states(one)[:, 0] / frame.scale
-        steps = horizon
-        free = directions.rolled(step, z0, steps, dt=simulator.dt, t0=t0)[:, 0]
-        held = directions.rolled(
-            step, z0, steps, dt=simulator.dt, t0=t0, data=frame.data, mean=frame.mean
-        )[:, 0]
-        shared = _shared(one.t, simulator.dt, steps)
-        gaps.append(
-            (
-                directions.off_data(free, normal, frame.mean),
-                _error(free, truth, shared),
-                _error(held, truth, shared),
-            )
-        )
-    if not gaps:
-        return None
-    off = torch.stack([gap[0] for gap in gaps], 1)
-    told = [torch.stack([gap[k] for gap in gaps]).mean() for k in (1, 2)]
-    return Clamp(
-        simulator.dt * torch.arange(len(off), dtype=torch.float64),
-        torch.where(off.isfinite(), off, torch.inf).amax(1),
-        float(told[1]),
-        float(told[0]),
-        float(directions.escaped(off, tolerance).min()),
-    )
-
-
-def _shared(t: Tensor, dt: float, steps: int) -> int:
-    """The last step at which the data, sampled every dt, still tell the truth; 0 if they do not."""
-    gaps = t.diff(dim=0)
-    even = t.ndim == 1 and bool(((gaps - dt).abs() <= 1e-4 * dt).all())
-    return min(steps, len(t) - 1) if even else 0
-
-
-def _error(orbit: Tensor, truth: Tensor, last: int) -> Tensor:
-    return (orbit[last] - truth[last]).norm()
-
-
-def memory(
-    simulator: Simulator,
-    evidence: Evidence,
-    frame: Frame,
-    points: Points,
-    normal: Tensor,
-    horizon: int,
-) -> Memory | None:
-    """r_i from the siblings, and their own exponents; None where there are none."""
-    fresh = drawn(simulator, evidence.seed)
-    if not evidence.siblings or not fresh:
-        return None
-    small = frame.data.shape[0] <= MOST and not frame.local
-    asked = frame.energy.directions if small else normal[:, :MOST]
-    trained = [simulator, *evidence.siblings]
-    answers = [
-        torch.stack(
-            [
-                directions.response(
-                    step_of(one, points.topology, frame.scale), points.z, asked, points.t
-                )
-                for one in models
-            ]
-        )
-        for models in (trained, fresh)
-    ]
-    exponents = []
-    if normal.shape[1]:
-        for one in evidence.siblings:
-            found = growth.spectrum(
-                step_of(one, points.topology, frame.scale),
-                points.z,
-                horizon,
-                dt=simulator.dt,
-                t0=points.t,
-                normal=normal,
-                transient=horizon // 2,
-                follow=frame.onto_data,
-                bound=_bound(points),
-                seed=evidence.seed,
-            )
-            exponents.append(float(found.exponents.max()))
-    index = list(range(asked.shape[1])) if small else []
-    return Memory(directions.sensitivity(*answers), len(trained), index, exponents)
 
 
 def self_check(step: Motion, points: Points, seed: int) -> float:
@@ -295,3 +172,8 @@ def predicted(outside: Outside, dt: float, tolerance: float) -> float:
     return directions.escape_step(
         math.exp(min(700.0, outside.largest[0] * dt)), outside.leak, tolerance
     )
+
+
+def resolution(dt: float, horizon: int) -> float:
+    """The rate ln 2 / time: a lower one neither doubles nor halves an error over the horizon."""
+    return math.log(2) / (dt * horizon)

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from simlearn import Simulator
 from simlearn.analysis.directions import Verdict
 from simlearn.dynamics import HamiltonianField, Map, SplitField
-from simlearn_checks.unlearnable.case import Frame, Points, optimizer_of
-from simlearn_checks.unlearnable.measured import Clamp, Memory, Outside, predicted
+from simlearn_checks.unlearnable.case import Frame, Points
+from simlearn_checks.unlearnable.clamped import Clamp
+from simlearn_checks.unlearnable.measured import Outside, predicted
+from simlearn_checks.unlearnable.models import optimizer_of
+from simlearn_checks.unlearnable.seeds import Memory
 
 MEANING = (
     "the loss is blind where the data carry no energy. What a simulator does there was drawn with "
@@ -48,11 +51,6 @@ class Told:
     def observed(self) -> float:
         """Step at which a held-out rollout did."""
         return math.inf if self.clamp is None else self.clamp.observed
-
-
-def resolution(dt: float, horizon: int) -> float:
-    """The rate ln 2 / time: a lower one neither doubles nor halves an error over the horizon."""
-    return math.log(2) / (dt * horizon)
 
 
 def summary(told: Told) -> list[str]:
