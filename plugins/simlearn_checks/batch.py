@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -89,6 +90,44 @@ def grid(one: Trajectory, dt: float) -> tuple[int, int]:
         f"The data are sampled every {spacing:g}, the simulator steps by {dt:g}: neither is a "
         "multiple of the other. Judge it with data sampled at its steps."
     )
+
+
+@dataclass(frozen=True)
+class Even:
+    """Held-out trajectories that are all sampled alike.
+
+    Attributes:
+        evidence: With these only.
+        steps: Steps of the simulator a sample is worth.
+        skip: Every how many samples one is met.
+        note: How many are left out, in words.
+    """
+
+    evidence: Evidence
+    steps: int
+    skip: int
+    note: str
+
+
+def evenly(evidence: Evidence, dt: float) -> Even:
+    """The held-out trajectories on the grid of most samples.
+
+    Raises:
+        DataError: There are none, or steps meet the samples of none.
+    """
+    first, groups = evidence.start(), dict[tuple[int, int], list[Trajectory]]()
+    for one in evidence.held_out:
+        with suppress(DataError):
+            groups.setdefault(grid(one, dt), []).append(one)
+    if not groups:
+        grid(first, dt)  # says why
+    met = max(groups, key=lambda key: sum(one.steps for one in groups[key]))
+    out = len(evidence.held_out) - len(groups[met])
+    if not out:
+        return Even(evidence, *met, "")
+    note = f" {out} of {len(evidence.held_out)} held-out trajectories are sampled otherwise"
+    kept = replace(evidence, held_out=groups[met], _rolled={})  # what was rolled was from others
+    return Even(kept, *met, f"{note} and left out.")
 
 
 @torch.no_grad()
@@ -190,6 +229,12 @@ def climate(evidence: Evidence) -> float:
 def models(simulator: Simulator, evidence: Evidence) -> dict[str, Simulator]:
     """The judged simulator under "", the references under their names."""
     return {"": simulator, **evidence.references}
+
+
+def meets(model: Simulator, spacing: float) -> bool:
+    """Whether a whole number of steps lies between samples."""
+    ratio = spacing / model.dt
+    return ratio > 0.5 and abs(ratio - round(ratio)) < 1e-6 * ratio
 
 
 def steps_of(model: Simulator, judged: Simulator, steps: int) -> int:

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 import simlearn
-from simlearn import ConfigError, Curve, Evidence, Finding, Line, Metric, Simulator
-from simlearn.analysis import contraction, flat
+from simlearn import (
+    ConfigError,
+    Curve,
+    Dynamics,
+    Evidence,
+    Finding,
+    Line,
+    Metric,
+    Simulator,
+    inputs_for,
+)
+from simlearn.analysis import contraction
+from simlearn.analysis.flat import Motion
 from simlearn.analysis.jacobian import jacobian
 from simlearn.dynamics import Map, VectorField
+from simlearn_checks.batch import together
 from simlearn_checks.common import positive, since
-from simlearn_checks.tangent import Setting, rough, setting, smooth
+from simlearn_checks.tangent import Setting, gathered, rough, setting, smooth
 
 ROUNDING = 1e-12  # of the largest rate
 DRAWN = 200  # steps of the rollout that is drawn
@@ -30,8 +43,9 @@ class Contraction(simlearn.Check):
     """Neighbours draw together at a rate, at every state of the evidence that is looked at.
 
     For a field the largest logarithmic norm μ_P(∂f/∂x) may be at most −rate, for a map
-    ln ‖∂F/∂x‖_P / dt (Lohmiller and Slotine 1998). Evidence, not proof. For a field, the norm of
-    one step is told, too: a step that is too large undoes contraction.
+    ln ‖∂F/∂x‖_P / dt (Lohmiller and Slotine 1998). Evidence, not proof. Each state is looked at
+    with its own time and control input. For a field, the norm of one step is told, too: a step that
+    is too large undoes contraction.
 
     Args:
         rate: Rate at which neighbours have to draw together, 1/time; 0 asks that they do not part.
@@ -69,7 +83,7 @@ class Contraction(simlearn.Check):
         trusted = smooth(motion, where, evidence.seed)
         if not trusted.passed:
             return rough(trusted, motion, where, MEANING)
-        rates = _rates(simulator, where, metric, where.x)
+        rates = _rates(simulator, where, metric)
         limit = ROUNDING * float(rates.abs().max()) - self.rate
         worst, good = float(rates.max()), float((rates <= limit).double().mean())
         metrics = [
@@ -79,8 +93,7 @@ class Contraction(simlearn.Check):
             Metric("share of states that contract as fast", good),
         ]
         if isinstance(simulator.dynamics, VectorField):
-            step = jacobian(lambda y: motion(y, where.t0), where.x)
-            grown = contraction.norm(step, metric).log().max() / simulator.dt
+            grown = _steps(simulator, where, metric).max()
             metrics.append(Metric("largest rate of growth of a step", float(grown), unit="1/time"))
         verb = "contracts" if worst <= limit else "does not contract everywhere"
         return Finding.of(
@@ -88,7 +101,7 @@ class Contraction(simlearn.Check):
             f"The simulator {verb} (evidence, not proof: {len(rates)} states were looked at): "
             f"the largest rate of growth is {worst:.3g}, asked for {0.0 - self.rate:.3g}; "
             f"{good:.0%} of the states meet it.",
-            {"Contraction along a rollout": self._curve(simulator, where, metric, evidence)},
+            {"Contraction along a rollout": self._curve(simulator, metric, evidence)},
             (
                 "Give a metric P in which the system contracts: P = Q⁻ᵀ Q⁻¹ of the eigenvectors Q "
                 "at rest, for instance.",
@@ -116,32 +129,20 @@ class Contraction(simlearn.Check):
             f"{n // rows} in a row."
         )
 
-    def _curve(
-        self, simulator: Simulator, where: Setting, metric: Tensor | None, evidence: Evidence
-    ) -> Curve:
+    def _curve(self, simulator: Simulator, metric: Tensor | None, evidence: Evidence) -> Curve:
         """Rates along a rollout of the simulator, and of the truth along the data."""
-        motion, x = where.motion(simulator), where.x[:1]
-        states = [x]
-        with torch.no_grad():
-            for k in range(DRAWN):
-                x = motion(x, where.t0 + k * simulator.dt)
-                states.append(x)
-        seen = torch.cat(states)
-        seen = seen[seen.isfinite().all(1)]
-        times = (simulator.dt * torch.arange(len(seen))).tolist()
-        mine = _rates(simulator, where, metric, seen).tolist()
+        seen = _rolled(simulator, evidence)
+        times = (seen.t - seen.t[:1]).tolist()
+        mine = _rates(simulator, seen, metric).tolist()
         lines = [Line(times, mine, label="this simulator")]
         asked = [-self.rate] * 2
         lines.append(Line([0.0, times[-1] or 1.0], asked, "reference", label="asked for"))
-        first = evidence.start()
-        track = flat.states(first)[: DRAWN + 1, 0]
-        t = first.t if first.t.ndim == 1 else first.t[:, 0]
         true = evidence.truth
         if isinstance(true, VectorField) and not isinstance(simulator.dynamics, Map):
-            slope = flat.slopes(true, where.topology)
-            rates = contraction.log_norm(jacobian(lambda y: slope(y, where.t0), track), metric)
-            since_start = (t[: len(track)] - t[0]).tolist()
-            lines.append(Line(since_start, rates.tolist(), "truth", label="truth along the data"))
+            data = gathered([evidence.start().slice(0, DRAWN + 1)], 1)
+            since_start = (data.t - data.t[0]).tolist()
+            rates = _log_norms(true, data, metric).tolist()
+            lines.append(Line(since_start, rates, "truth", label="truth along the data"))
         caption = "Below the line neighbours draw together as fast as asked for."
         return Curve(lines, since(evidence), "rate of growth", caption)
 
@@ -158,12 +159,44 @@ def _refuse(metric: Sequence[Sequence[float]]) -> None:
         )
 
 
-def _rates(simulator: Simulator, where: Setting, metric: Tensor | None, x: Tensor) -> Tensor:
-    """The rate of growth at states ``[states, n]`` of a field, or of a map per time."""
-    dynamics = simulator.dynamics
-    if isinstance(dynamics, Map):
-        motion = where.motion(simulator)
-        found = contraction.norm(jacobian(lambda y: motion(y, where.t0), x), metric)
-        return found.log() / simulator.dt
-    slope = flat.slopes(dynamics, where.topology)
-    return contraction.log_norm(jacobian(lambda y: slope(y, where.t0), x), metric)
+def _rates(simulator: Simulator, where: Setting, metric: Tensor | None) -> Tensor:
+    """The rate of growth at every anchor, of a field, or of a map per time."""
+    if isinstance(simulator.dynamics, Map):
+        return _steps(simulator, where, metric)
+    return _log_norms(simulator.dynamics, where, metric)
+
+
+def _steps(simulator: Simulator, where: Setting, metric: Tensor | None) -> Tensor:
+    """How fast neighbours part in a step."""
+    found = []
+    for part in where.parts():
+        motion = part.motion(simulator)
+        found.append(contraction.norm(_jacobian(motion, part), metric).log() / simulator.dt)
+    return torch.cat(found)
+
+
+def _log_norms(field: Dynamics, where: Setting, metric: Tensor | None) -> Tensor:
+    return torch.cat(
+        [contraction.log_norm(_jacobian(part.slope(field), part), metric) for part in where.parts()]
+    )
+
+
+def _jacobian(motion: Motion, where: Setting) -> Tensor:
+    return jacobian(lambda y: motion(y, where.t0), where.x)
+
+
+def _rolled(simulator: Simulator, evidence: Evidence) -> Setting:
+    """A rollout from the first held-out start; shorter where inputs end or numbers do."""
+    first, count, inputs = evidence.start(), DRAWN + 1, None
+    start = gathered([first.slice(0, 1)], 1)
+    if first.inputs is not None:
+        lasts = float(first.t[-1].min()) - float(start.t[0])
+        count = max(1, min(count, math.ceil(lasts / simulator.dt - 1e-6)))
+        acting = inputs_for(first, count, simulator.dt)
+        assert acting is not None
+        inputs = acting[:, : start.topology.rows]
+    flock = together(simulator, [first], count - 1)
+    x = flock.systems()[:, 0]
+    sound = x.isfinite().all(1)
+    t = start.t + flock.t
+    return replace(start, x=x, t=t, inputs=inputs).some(sound)

@@ -20,7 +20,7 @@ from simlearn import (
     Trajectory,
 )
 from simlearn.analysis.horizon import wilson
-from simlearn_checks.batch import grid, models, starts, steps_of, together
+from simlearn_checks.batch import evenly, models, starts, steps_of, together
 from simlearn_checks.common import line, positive, since
 
 DRAWN = 200  # times of the picture
@@ -46,9 +46,10 @@ class Box:
 class Divergence(simlearn.Check):
     """Few rollouts leave a box around the data within the horizon.
 
-    The box is the range of every column of the data, ``factor`` times as wide about its middle. A
-    rollout is lost with the first row that is outside, or is no number. Judged is the upper end of
-    Wilson's 95 % interval of the share of lost ones: few starts cannot show that a share is small.
+    The box is the range of every column of the held-out data, ``factor`` times as wide about its
+    middle. A rollout is lost with the first row that is outside, or is no number. Judged is the
+    upper end of Wilson's 95 % interval of the share of lost ones: few starts cannot show that a
+    share is small.
 
     Args:
         horizon: Steps of the rollouts.
@@ -89,7 +90,8 @@ class Divergence(simlearn.Check):
 
     def run(self, simulator: Simulator, evidence: Evidence) -> Finding:
         """Roll out from every start and count."""
-        box, begins = _box(evidence, self.factor), self._begins(simulator, evidence)
+        box = _box(evidence, self.factor)
+        begins, note = self._begins(simulator, evidence)
         lost: dict[str, Tensor] = {}
         for name, model in models(simulator, evidence).items():
             steps = steps_of(model, simulator, self.horizon)
@@ -115,7 +117,7 @@ class Divergence(simlearn.Check):
             metrics,
             f"{gone['']} of {total} rollouts leave {self.factor:g} times the region of the data "
             f"within {self.horizon} steps{when} (95 % interval of the share: {low:.2g} to "
-            f"{high:.2g}).",
+            f"{high:.2g}).{note}",
             {"Rollouts still inside": self._curve(lost, simulator, evidence)},
             (
                 "Inject noise while training (NoiseInjection), or train through longer rollouts.",
@@ -125,15 +127,16 @@ class Divergence(simlearn.Check):
             meaning=MEANING,
         )
 
-    def _begins(self, simulator: Simulator, evidence: Evidence) -> list[Trajectory]:
-        """As many starts as asked for; where the data have fewer, neighbours of them."""
-        samples = 1
+    def _begins(self, simulator: Simulator, evidence: Evidence) -> tuple[list[Trajectory], str]:
+        """As many starts as asked for, or neighbours of fewer; and what is left out, in words."""
+        samples, note = 1, ""
         if evidence.start().inputs is not None:  # they have to last
-            steps, skip = grid(evidence.start(), simulator.dt)
-            samples = self.horizon * skip // steps + 1
+            even = evenly(evidence, simulator.dt)
+            samples = self.horizon * even.skip // even.steps + 1
+            evidence, note = even.evidence, even.note
         found = starts(evidence, self.starts, samples)
         if self.noise == 0:
-            return found
+            return found, note
         width = torch.cat([one.x.flatten(0, 1) for one in evidence.held_out]).std(0)
         rng = torch.Generator().manual_seed(evidence.seed)
         count = len(found)
@@ -143,7 +146,7 @@ class Divergence(simlearn.Check):
             moved = one.x.clone()
             moved[0] += self.noise * width * shift
             found.append(replace(one, x=moved))
-        return found
+        return found, note
 
     def _curve(self, lost: dict[str, Tensor], simulator: Simulator, evidence: Evidence) -> Curve:
         t = torch.linspace(0, self.horizon * simulator.dt, DRAWN, dtype=torch.float64)
@@ -161,9 +164,11 @@ class Divergence(simlearn.Check):
 
 
 def _box(evidence: Evidence, factor: float) -> Box:
-    seen = torch.cat([one.x.flatten(0, 1) for one in (*evidence.held_out, *evidence.training)])
+    # held-out data alone: training data are loaded only where another check of the suite asks
+    seen = torch.cat([one.x.flatten(0, 1) for one in evidence.held_out or evidence.training])
     low, high = seen.amin(0), seen.amax(0)
     half = (high - low) / 2
-    # a column that never moved in the data may move a little
-    half = half.clamp_min(1e-3 * float(half.max()) or 1.0)
+    # a column that never moved in the data may move as far as the widest does
+    largest = float(half.max()) or 1.0
+    half = torch.where(half > 1e-6 * largest, half, largest)
     return Box((low + high) / 2, factor * half)

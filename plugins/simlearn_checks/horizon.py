@@ -8,10 +8,29 @@ import torch
 from torch import Tensor
 
 import simlearn
-from simlearn import ConfigError, Curve, Evidence, Finding, Line, Metric, Simulator
+from simlearn import (
+    ConfigError,
+    Curve,
+    DataError,
+    Evidence,
+    Finding,
+    Line,
+    Metric,
+    Simulator,
+    Trajectory,
+)
 from simlearn.analysis import growth
 from simlearn.analysis.horizon import Validity, valid_time
-from simlearn_checks.batch import climate, distances, grid, models, starts, together
+from simlearn_checks.batch import (
+    Even,
+    climate,
+    distances,
+    evenly,
+    grid,
+    models,
+    starts,
+    together,
+)
 from simlearn_checks.common import line, positive
 from simlearn_checks.tangent import LEFT, ratio, rough, setting, smooth, true_simulator
 
@@ -37,7 +56,7 @@ class ValidPredictionTime(simlearn.Check):
         minimum: Smallest allowed median, in Lyapunov times.
         starts: Held-out states to start from, at most; several inside long trajectories.
         exponent: The largest Lyapunov exponent λ₁, 1/time; computed from the truth where it is
-            known, else from the simulator, by default.
+            known, else from the simulator, by default; has to be given for driven systems.
     """
 
     def __init__(
@@ -61,23 +80,25 @@ class ValidPredictionTime(simlearn.Check):
 
     def run(self, simulator: Simulator, evidence: Evidence) -> Finding:
         """Forecast from every start and see when each is lost."""
-        first = evidence.start()
-        steps, skip = grid(first, simulator.dt)
-        samples = self.horizon * skip // steps + 1
+        even = evenly(evidence, simulator.dt)
+        evidence, samples = even.evidence, self._samples(even)
         begins = starts(evidence, self.starts, samples)
         exponent = self.exponent or self._exponent(simulator, evidence)
         if isinstance(exponent, Finding):
             return exponent
-        reach = self.horizon * simulator.dt * exponent
+        steps = (samples - 1) // even.skip * even.steps
+        reach = steps * simulator.dt * exponent
         if reach < self.minimum:
             raise ConfigError(
-                f"A horizon of {self.horizon} steps is {reach:.3g} Lyapunov times, less than the "
+                f"A horizon of {steps} steps is {reach:.3g} Lyapunov times, less than the "
                 f"minimum of {self.minimum:g}: nothing could pass. Take a longer horizon."
             )
         scale, times, errors = climate(evidence), {}, {}
         found: dict[str, Validity] = {}
         for name, model in models(simulator, evidence).items():
-            each, other = grid(first, model.dt)
+            each, other = _grid(evidence.start(), model.dt)
+            if not 0 < other < samples:
+                continue  # a reference that meets no sample is left out of the picture
             flock = together(model, begins, (samples - 1) // other * each, each)
             error = distances(flock, begins, other)
             gap = each * model.dt
@@ -86,7 +107,7 @@ class ValidPredictionTime(simlearn.Check):
             times[name] = gap * exponent * torch.arange(len(error), dtype=torch.float64)
         return Finding.of(
             self._metrics(found, exponent),
-            self._words(found[""], exponent),
+            self._words(found[""], exponent) + even.note,
             {
                 "Growth of the error": self._growth(times, errors),
                 "Forecasts that still hold": _survival(found),
@@ -98,8 +119,27 @@ class ValidPredictionTime(simlearn.Check):
             meaning=MEANING,
         )
 
+    def _samples(self, even: Even) -> int:
+        """How many samples in a row a forecast is compared with, the start among them.
+
+        Raises:
+            DataError: The horizon does not reach the first one.
+        """
+        samples = self.horizon * even.skip // even.steps
+        if not samples:
+            raise DataError(
+                f"The data are sampled every {even.steps} steps: a horizon of {self.horizon} "
+                "reaches no sample. Take a longer horizon, or data sampled more often."
+            )
+        return samples + 1
+
     def _exponent(self, simulator: Simulator, evidence: Evidence) -> float | Finding:
         """The largest exponent of the truth or of the simulator, or why there is none."""
+        if evidence.start().inputs is not None:
+            return Finding.not_applicable(
+                "The data are driven by control inputs, and growth under one that is held fixed is "
+                "no Lyapunov exponent. Give `exponent`."
+            )
         where = setting(evidence, ANCHORS)
         true = true_simulator(simulator, evidence, where)
         model, parts = (true, ratio(true, simulator)) if true is not None else (simulator, 1)
@@ -173,6 +213,14 @@ class ValidPredictionTime(simlearn.Check):
         )
         x_label = "time since the start / Lyapunov time"
         return Curve(lines, x_label, "error / rms of the data", caption, y_scale="log")
+
+
+def _grid(one: Trajectory, dt: float) -> tuple[int, int]:
+    """Like ``grid``; (0, 0) where steps and samples do not meet."""
+    try:
+        return grid(one, dt)
+    except DataError:
+        return 0, 0
 
 
 def _shown(values: Tensor) -> Tensor:

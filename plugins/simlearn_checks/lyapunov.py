@@ -22,6 +22,7 @@ ORBITS = 8  # whose spread tells an error
 TOLD = 6  # that get a line of their own
 SIGMAS = 2.0  # standard errors that count as noise
 SHARE = 0.15  # of the largest exponent, allowed where nobody says what is
+LEAST = 1e-12  # allowed where the largest one is zero
 MEANING = (
     "exponents are what is left of a law once single orbits cannot be compared any more: how long "
     "forecasts hold, how many dimensions an attractor has, how fast volume shrinks. A simulator "
@@ -35,20 +36,21 @@ class LyapunovSpectrum(simlearn.Check):
     λ_i = lim ln r_ii / t along orbits of the simulator, by QR of the tangent flow (Benettin et al.
     1980), from held-out states. They are held against ``reference``, else against the same number
     computed from the truth where it is known, else only told. Judged is |difference| less its noise
-    of two standard errors (over orbits; against the truth over pairs of orbits with one start);
-    noise larger than what is allowed fails, too. An orbit that leaves five times the region of the
-    data, or the numbers, fails. Told beside: the Kaplan-Yorke dimension, the sum of all exponents
-    and what it differs by from the mean divergence of the field, the exponent nearest to zero (a
-    flow that does not come to rest has one that is zero, which converges like 3 / t), and for
-    Hamiltonian fields how well finite-time exponents pair.
+    of two standard errors (over orbits; against the truth over pairs of orbits with one start).
+    Noise larger than what is allowed fails, too; 1 / t, the error of an exponent over a time t, is
+    counted with it, so orbits that are too short never pass. An orbit that leaves five times the
+    region of the data, or the numbers, fails. Told beside: the Kaplan-Yorke dimension, the sum of
+    all exponents and what it differs by from the mean divergence of the field, the exponent nearest
+    to zero (a flow that does not come to rest has one that is zero, which converges like 3 / t),
+    and for Hamiltonian fields how well finite-time exponents pair.
 
     Args:
         steps: Steps of each orbit.
         transient: Steps before, in which state and tangent vectors settle.
         count: How many exponents, largest first; all, or 40, by default.
         reference: Expected exponents, 1/time.
-        tolerance: Allowed difference, 1/time; 0.15 of the largest expected exponent (or 1 / t,
-            if that is larger) by default.
+        tolerance: Allowed difference, 1/time; 0.15 of the largest expected exponent by default.
+            Has to be given where that one is zero.
         relative: Allowed difference in parts of each expected exponent, on top.
         starts: Held-out states from which orbits start.
     """
@@ -79,6 +81,8 @@ class LyapunovSpectrum(simlearn.Check):
             raise ConfigError(
                 f"The reference must be {count or 'some'} finite exponents, got {list(reference)}."
             )
+        if reference is not None and max(reference) == 0 and tolerance is None:
+            raise ConfigError("The largest reference is 0: say by `tolerance` what is allowed.")
         self.steps, self.transient, self.count, self.reference = steps, transient, count, reference
         self.tolerance, self.relative, self.starts = tolerance, relative, starts
 
@@ -163,23 +167,24 @@ class LyapunovSpectrum(simlearn.Check):
     def _judge(self, found: Spectrum, wanted: Wanted, evidence: Evidence) -> list[Metric]:
         """The worst exponent, and whether it is known well enough, in parts of what is allowed."""
         largest = float(wanted.exponents.abs()[0])
-        tolerance = self.tolerance or max(SHARE * largest, 1 / found.time)
+        tolerance = self.tolerance or max(SHARE * largest, LEAST)
         allowed = tolerance + self.relative * wanted.exponents.abs()
         noise = SIGMAS * _noise(found, wanted, evidence)
         off = (found.exponents - wanted.exponents).abs()
         worst = int(((off - noise) / allowed).argmax())
         name = f"difference to {wanted.source} beyond noise, worst exponent ({worst + 1})"
         beyond, limit = float((off - noise)[worst].clamp_min(0)), float(allowed[worst])
+        known = float(((noise + 1 / found.time) / allowed).max())
         return [
             Metric(name, beyond, limit, unit="1/time"),
-            Metric("noise over what is allowed", float((noise / allowed).max()), 1.0),
+            Metric("noise over what is allowed", known, 1.0),
         ]
 
 
 REMEDIES = (
     "Train through longer rollouts (MultiStep with a larger horizon): growth of errors is learned "
     "along orbits, not at single states.",
-    "If the noise is too large, take more steps or more starts.",
+    "If the noise is too large, take more steps or more starts, or allow more by `tolerance`.",
     "Give it data closer to the attractor, or inject noise while training (NoiseInjection).",
 )
 

@@ -22,12 +22,13 @@ from simlearn import (
     Trajectory,
 )
 from simlearn.analysis import flat, measure
-from simlearn_checks.batch import Flock, grid, models, spread, together
+from simlearn_checks.batch import Flock, evenly, meets, models, spread, together
 from simlearn_checks.common import per, positive
 from simlearn_checks.distributions import histograms, power_spectra
 
 FEWEST, LEAST = 3, 16  # segments, and samples of each
 COLUMNS = 24  # coordinates that are looked at one by one, evenly spaced
+STILL = 1e-6  # of the largest spread: a column below it does not move
 DRAWN = 3  # of them have a picture
 THIN = 200  # states of a segment whose distances in pairs are taken
 FEW = 10  # independent samples in a segment, below which it is told
@@ -53,6 +54,7 @@ class Pieces:
     begins: list[Trajectory]
     truth: Tensor
     spacing: float
+    note: str
 
 
 class InvariantMeasure(simlearn.Check):
@@ -109,12 +111,15 @@ class InvariantMeasure(simlearn.Check):
         flocks = {
             name: self._rolled(model, simulator, pieces)
             for name, model in models(simulator, evidence).items()
+            if meets(model, pieces.spacing)  # another reference has no samples to compare
         }
         states = {name: flock.systems()[-len(pieces.truth) :] for name, flock in flocks.items()}
         middle = pieces.truth.flatten(0, 1)
         mean, scale = middle.mean(0), middle.std(0)
-        scale = scale.clamp_min(1e-6 * float(scale.max()) or 1.0)
-        chosen = spread(len(mean), COLUMNS)
+        moves = (scale > STILL * scale.max()).nonzero()[:, 0]
+        if not len(moves):
+            raise DataError("The held-out data never move: there is no measure to compare.")
+        chosen = moves[spread(len(moves), COLUMNS)].tolist()  # a constant has no distribution
         unit = {
             name: ((x - mean) / scale)[..., chosen]
             for name, x in {**states, "(truth)": pieces.truth}.items()
@@ -124,7 +129,7 @@ class InvariantMeasure(simlearn.Check):
         metrics.append(Metric("independent samples in a segment, least", worth))
         return Finding.of(
             metrics,
-            self._words(metrics, flocks[""], worth),
+            self._words(metrics, flocks[""], worth) + pieces.note,
             self._curves(states, pieces, chosen, evidence),
             (
                 "Train through longer rollouts (MultiStep with a larger horizon), or inject noise.",
@@ -140,8 +145,9 @@ class InvariantMeasure(simlearn.Check):
         Raises:
             DataError: Fewer than three, or too short.
         """
+        even = evenly(evidence, simulator.dt)
+        evidence, steps, skip = even.evidence, even.steps, even.skip
         first = evidence.start()
-        steps, skip = grid(first, simulator.dt)
         length = self.horizon // steps * skip
         samples = length // skip
         if samples < LEAST:
@@ -162,7 +168,7 @@ class InvariantMeasure(simlearn.Check):
             )
         begins = [every[k] for k in spread(len(every), self.segments)]
         truth = torch.cat([flat.states(one) for one in begins], 1)
-        return Pieces(begins, truth, steps * simulator.dt)
+        return Pieces(begins, truth, steps * simulator.dt, even.note)
 
     def _rolled(self, model: Simulator, judged: Simulator, pieces: Pieces) -> Flock:
         every = max(1, round(pieces.spacing / model.dt))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from simlearn import Curve, Line, Metric, Simulator
-from simlearn.analysis import flat, growth
+from simlearn.analysis import growth
 from simlearn.analysis.growth import Spectrum
 from simlearn.analysis.symplectic import divergence
 from simlearn.dynamics import HamiltonianField, SplitField, VectorField
@@ -51,9 +51,9 @@ def structure(
         if isinstance(field, VectorField):
             told.append(_sum_rule(found, simulator, where, transient))
     if whole and isinstance(field, HamiltonianField | SplitField):
-        weights, motion = form_weights(simulator, where.topology), where.motion(simulator)
+        weights = form_weights(simulator, where.topology)
         assert weights is not None
-        grown = pairing(motion, where, weights, simulator.dt, PAIRED)
+        grown = pairing(simulator, where, weights, PAIRED)
         title = f"pairing of growth over {grown.steps} steps, |ln σ_i σ_n+1-i|"
         told.append(Metric(title, grown.worst))
     return told
@@ -61,9 +61,8 @@ def structure(
 
 def _sum_rule(found: Spectrum, simulator: Simulator, where: Setting, transient: int) -> Metric:
     """Sum of the exponents less the mean divergence of the field along the orbits."""
-    alive = found.lost < 0
-    motion, x = where.motion(simulator), where.x[alive]
-    slope = flat.slopes(simulator.dynamics, where.topology)
+    where = where.some(found.lost < 0)
+    motion, slope, x = where.motion(simulator), where.slope(simulator.dynamics), where.x
     seen, steps = [], round(found.time / simulator.dt)
     looks = {transient + k for k in spread(steps, 64)}
     with torch.no_grad():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -64,11 +64,9 @@ class SymplecticDefect(simlearn.Check):
         trusted = smooth(motion, where, evidence.seed)
         if not trusted.passed:
             return rough(trusted, motion, where, MEANING)
-        plain, start, form = canonical(motion, where.x, weights)
-        j = jacobian(lambda y: plain(y, where.t0), start)
-        each = defect(j, form)
+        each = _defects(simulator, where, weights)
         worst = float(each.max())
-        grown = pairing(motion, where, weights, simulator.dt, self.steps)
+        grown = pairing(simulator, where, weights, self.steps)
         lost = _lost(motion, where, simulator.dt, self.steps)
         metrics = [
             trusted,
@@ -91,6 +89,16 @@ class SymplecticDefect(simlearn.Check):
             ),
             meaning=MEANING,
         )
+
+
+def _defects(simulator: Simulator, where: Setting, weights: Tensor) -> Tensor:
+    """The largest entry of JᵀΩJ − Ω at every anchor."""
+    found = []
+    for part in where.parts():
+        plain, x, form = canonical(part.motion(simulator), part.x, weights)
+        j = jacobian(lambda y, plain=plain, t=part.t0: plain(y, t), x)  # type: ignore[misc]
+        found.append(defect(j, form))
+    return torch.cat(found)
 
 
 @torch.no_grad()
@@ -128,12 +136,20 @@ class Growth:
     logs: Tensor
 
 
-def pairing(motion: Motion, where: Setting, weights: Tensor, dt: float, steps: int) -> Growth:
+def pairing(simulator: Simulator, where: Setting, weights: Tensor, steps: int) -> Growth:
     """Singular values of the product of all Jacobians, and how far they are from pairing.
 
     It stops early where the largest growth leaves too few digits of the smallest.
     """
-    plain, x, _ = canonical(motion, where.x, weights)
+    found = [_paired(simulator, part, weights, steps) for part in where.parts()]
+    worst, least = max(one.worst for one in found), min(one.steps for one in found)
+    return replace(found[0], worst=worst, steps=least)
+
+
+def _paired(simulator: Simulator, where: Setting, weights: Tensor, steps: int) -> Growth:
+    """The same of as many anchors as fit into memory."""
+    plain, x, _ = canonical(where.motion(simulator), where.x, weights)
+    dt = simulator.dt
     product = torch.eye(x.shape[1], dtype=x.dtype).repeat(len(x), 1, 1)
     worst, look, done = 0.0, max(1, steps // LOOKS), 0
     times, seen = [0.0], [torch.zeros(x.shape[1], dtype=x.dtype)]

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from simlearn import DataError, Evidence, Finding, Metric, Simulator, Topology, Trajectory
+from simlearn import (
+    DataError,
+    Dynamics,
+    Evidence,
+    Finding,
+    Metric,
+    Simulator,
+    Topology,
+    Trajectory,
+)
 from simlearn.analysis import flat
 from simlearn.analysis.flat import Motion
 from simlearn.analysis.jacobian import SMOOTH, defect
@@ -17,6 +27,7 @@ from simlearn.integrators import RK4
 from simlearn_checks.batch import spread
 
 FINE = 1e-5  # of the spread of the data, a step of the truth is wrong by at most
+NUMBERS = 500_000  # that the Jacobians of one group of anchors may hold
 LEFT = 5.0  # times the largest component of the data, where an orbit is lost
 ATTRIBUTES = ("edge_attr", "node_attr", "node_type", "system_attr")
 REPAIR = (
@@ -27,23 +38,54 @@ REPAIR = (
 
 @dataclass(frozen=True)
 class Setting:
-    """States of the evidence at which a simulator is looked at.
+    """States of the evidence at which a simulator is looked at, each with its time and input.
 
     Attributes:
-        topology: Of one system.
+        topology: Of one system, without its control inputs.
         x: ``[anchors, n]``.
         scale: ``[n]`` standard deviation of each component in the evidence.
-        t0: When the evidence begins.
+        t: ``[anchors]``, when each state was met.
+        inputs: ``[anchors, rows, u]``, what acts on each; None where nothing does.
     """
 
     topology: Topology
     x: Tensor
     scale: Tensor
-    t0: float
+    t: Tensor
+    inputs: Tensor | None = None
+
+    @property
+    def t0(self) -> float | Tensor:
+        """The time of every row, ``[anchors · rows, 1]``; a number where all are alike."""
+        if bool((self.t == self.t[0]).all()):
+            return float(self.t[0])
+        return self.t.repeat_interleave(self.topology.rows)[:, None]
+
+    @property
+    def topologies(self) -> Topology:
+        """Of all anchors where inputs tell them apart, else of one."""
+        if self.inputs is None:
+            return self.topology
+        return self.topology.repeat(len(self.x)).replace(inputs=self.inputs.flatten(0, 1))
 
     def motion(self, simulator: Simulator) -> Motion:
-        """One step of a simulator on flat states."""
-        return flat.stepper(simulator, self.topology)
+        """One step of a simulator on flat states, of all anchors."""
+        return flat.stepper(simulator, self.topologies)
+
+    def slope(self, field: Dynamics) -> Motion:
+        """The field on flat states, of all anchors."""
+        return flat.slopes(field, self.topologies)
+
+    def some(self, which: Tensor | slice) -> Setting:
+        """Some of the anchors."""
+        inputs = None if self.inputs is None else self.inputs[which]
+        return replace(self, x=self.x[which], t=self.t[which], inputs=inputs)
+
+    def parts(self) -> Iterator[Setting]:
+        """The anchors in groups whose Jacobians fit into memory."""
+        size = max(1, NUMBERS // self.x.shape[1] ** 2)
+        for first in range(0, len(self.x), size):
+            yield self.some(slice(first, first + size))
 
 
 def setting(evidence: Evidence, anchors: int) -> Setting:
@@ -53,14 +95,41 @@ def setting(evidence: Evidence, anchors: int) -> Setting:
         DataError: There are none, or several graphs are drawn as one.
     """
     first = evidence.start()
-    topology = _single(first)
     alike = [one for one in evidence.held_out if _alike(one.topology, first.topology)]
-    seen = torch.cat([flat.states(one).flatten(0, 1) for one in alike])
-    if first.inputs is not None:
-        topology = topology.replace(inputs=first.inputs[0, : topology.rows])
-    x = seen[spread(len(seen), anchors)]
-    scale = seen.std(0) if len(seen) > 1 else torch.ones_like(seen[0])
-    return Setting(topology, x, _floored(scale), float(first.t[0].min()))
+    every = gathered(alike)
+    scale = every.x.std(0) if len(every.x) > 1 else torch.ones_like(every.x[0])
+    chosen = torch.tensor(spread(len(every.x), anchors))
+    return replace(every.some(chosen), scale=_floored(scale))
+
+
+def gathered(several: Sequence[Trajectory], systems: int | None = None) -> Setting:
+    """All states of trajectories with one topology, or those of so many systems of each.
+
+    Raises:
+        DataError: Several graphs are drawn as one, or only some are driven by inputs.
+    """
+    if len({one.inputs is None for one in several}) > 1:
+        raise DataError("Some held-out trajectories carry control inputs and some do not.")
+    topology = _single(several[0])
+    x = torch.cat([flat.states(one)[:, :systems].flatten(0, 1) for one in several])
+    times = [one.t if one.t.ndim > 1 else one.t[:, None] for one in several]
+    each = [
+        t.expand(-1, one.topology.num_systems)[:, :systems]
+        for t, one in zip(times, several, strict=True)
+    ]
+    t = torch.cat([part.flatten() for part in each]).to(x)
+    acting = [_inputs(one)[:, :systems].flatten(0, 1) for one in several if one.inputs is not None]
+    bare = topology.replace(inputs=None)
+    return Setting(bare, x, torch.ones_like(x[0]), t, torch.cat(acting) if acting else None)
+
+
+def _inputs(one: Trajectory) -> Tensor:
+    """What acts on each state, ``[steps, systems, rows, u]``; on the last what acted before."""
+    assert one.inputs is not None
+    acting = one.inputs.clone()
+    acting[-1] = acting[max(0, one.steps - 2)]
+    systems = one.topology.num_systems
+    return acting.reshape(one.steps, systems, -1, acting.shape[-1])
 
 
 def _floored(scale: Tensor) -> Tensor:
@@ -97,8 +166,9 @@ def _equal(one: Tensor | None, two: Tensor | None) -> bool:
 
 def smooth(motion: Motion, where: Setting, seed: int) -> Metric:
     """How far the derivatives of a motion are from differences of it, as a metric with a limit."""
+    moved = flat.scaled(motion, where.scale)
     try:
-        found = defect(flat.scaled(motion, where.scale), where.x / where.scale, seed)
+        found = defect(lambda z: moved(z, where.t0), where.x / where.scale, seed)
     except RuntimeError:  # an operation without forward mode
         found = float("inf")
     return Metric("relative defect of the Jacobian", found, SMOOTH)

@@ -15,6 +15,8 @@ from simlearn.analysis.linear import Convention
 from simlearn.analysis.subspace import looks_at_whole, subspace
 from simlearn_stabilizers.resimulation import intervals, resimulated
 
+EVERYWHERE, COMPLEMENT = 0.01, 0.1  # sizes of noise over the spread, unless one is given
+SLOW = 0.1  # κ dt of data whose own rate is unknown
 FASTEST = 0.5  # κ dt above which an automatic κ would spoil slow modes
 
 
@@ -30,14 +32,15 @@ class NoiseInjection(simlearn.Stabilizer):
       rollouts and recorded slopes; central differences of a window would see noise on the target
       alone, so take restoring targets there.
     - uncorrected: the whole window moves along; slopes stay. Without data: neutral.
-    - restoring: the shift shrinks by (1 − κ dt) a step, slopes by κ ξ. Without data: rate −κ.
+    - restoring: the shift shrinks as exp(−κ t), slopes by κ ξ. Without data: rate −κ.
     - measured: fresh noise on every state, as a sensor would add it; a recorded slope is forgotten
       where the window is long enough to difference. Without data: dead after a step of a rollout,
       neutral for slopes.
     - resimulated: targets are computed anew from the noisy start by the true system. No bias.
 
     Args:
-        scale: Standard deviation of the noise over each column's spread. Good values: 0.001 to 0.1.
+        scale: Standard deviation of the noise over each column's spread; 0.1 where it falls in the
+            complement only, 0.01 elsewhere. Small noise heals slowly. Good values: 0.001 to 0.2.
         target: What the targets do.
         kappa: Restoring rate κ, 1/time; by default the fastest rate of the data, at most 0.5/dt.
         where: Noise everywhere, or only in the complement of the data, where it has no bias on
@@ -49,7 +52,7 @@ class NoiseInjection(simlearn.Stabilizer):
 
     def __init__(
         self,
-        scale: float = 0.01,
+        scale: float | None = None,
         target: Convention = "restoring",
         kappa: float | None = None,
         where: Literal["auto", "everywhere", "complement"] = "auto",
@@ -63,6 +66,7 @@ class NoiseInjection(simlearn.Stabilizer):
         self.epochs, self.system = epochs, system
         self._on = True
         self._rate, self._size, self._normal = 0.0, None, None
+        self._scale = EVERYWHERE if scale is None else scale
         self._whole = False
 
     _size: Tensor | None
@@ -78,9 +82,13 @@ class NoiseInjection(simlearn.Stabilizer):
         else:
             on = (
                 "Shrinks the response to weak directions of the data, by s²/(λ + s²) where a "
-                f"direction has energy λ; s is {self.scale:g} of each column's spread."
+                f"direction has energy λ; s is {self._scale:g} of each column's spread."
             )
-        return f"{on} {_WITHOUT_DATA[self.target]}"
+        off = _WITHOUT_DATA[self.target]
+        if self.target == "restoring" and self._size is not None:
+            rate = self._rate if self.kappa is None else self.kappa
+            off = f"{off[:-1]} of {rate:.3g} per time, taught by noise of {self._scale:g}."
+        return f"{on} {off}"
 
     def observe(self, simulator: Simulator, training: Sequence[Trajectory]) -> None:
         """Measure the columns, and look for directions without data.
@@ -91,7 +99,7 @@ class NoiseInjection(simlearn.Stabilizer):
         self._whole = looks_at_whole(simulator.dynamics)
         found = subspace(training, self._whole)
         self._size = found.energy.scale
-        self._rate = min(found.rate, FASTEST / simulator.dt)
+        self._rate = min(found.rate or SLOW / simulator.dt, FASTEST / simulator.dt)
         empty = found.normal.shape[1]
         if self.where == "complement" and not empty:
             raise ConfigError(
@@ -99,6 +107,8 @@ class NoiseInjection(simlearn.Stabilizer):
                 "energy in every direction. Take where: everywhere, or auto."
             )
         self._normal = found.normal if empty and self.where != "everywhere" else None
+        if self.scale is None:
+            self._scale = EVERYWHERE if self._normal is None else COMPLEMENT
 
     def epoch(self, number: int) -> None:
         """Noise ends after so many epochs."""
@@ -106,7 +116,7 @@ class NoiseInjection(simlearn.Stabilizer):
 
     def perturb(self, window: Trajectory, simulator: Simulator, rng: torch.Generator) -> Trajectory:
         """The window with noise, and with the targets that the convention asks for."""
-        if not self._on or not self.scale:
+        if not self._on or not self._scale:
             return window
         if self.target == "measured":
             moved = window.x + torch.stack([self._draw(x, rng) for x in window.x])
@@ -116,22 +126,22 @@ class NoiseInjection(simlearn.Stabilizer):
         if self.target == "resimulated":
             assert self.system is not None
             return resimulated(window, shift, self.system)
-        step = intervals(window, simulator.dt)
-        kappa = self._kappa(step)
-        shares = torch.cumprod(torch.cat([torch.ones_like(step[:1]), 1 - kappa * step]), 0)
-        moved = window.x + shares[: window.steps] * shift
+        left, rate = self._left(intervals(window, simulator.dt))
+        moved = window.x + left[: window.steps] * shift
         slope = window.derivative
         if slope is not None:
-            slope = slope - kappa * shares[: window.steps] * shift
+            slope = slope - rate * left[: window.steps] * shift
         return dataclasses.replace(window, x=moved, derivative=slope)
 
-    def _kappa(self, step: Tensor) -> Tensor:
-        """The restoring rate in the first interval; a corrected target takes all of it back."""
-        if self.target == "corrected":
-            return 1 / step[:1]
-        if self.target == "uncorrected":
-            return torch.zeros_like(step[:1])
-        return torch.full_like(step[:1], self._rate if self.kappa is None else self.kappa)
+    def _left(self, step: Tensor) -> tuple[Tensor, Tensor]:
+        """What is left of the shift at each state, and the rate at which slopes take it back."""
+        begin = torch.zeros_like(step[:1])
+        if self.target == "corrected":  # all of it is taken back in the first interval
+            return torch.cat([begin + 1, 0 * step]), 1 / step[:1]
+        rate = 0.0 if self.target == "uncorrected" else self._rate
+        rate = rate if self.kappa is None else self.kappa
+        time = torch.cat([begin, step.cumsum(0)])
+        return torch.exp(-rate * time), torch.full_like(begin, rate)
 
     def _draw(self, x: Tensor, rng: torch.Generator) -> Tensor:
         """Noise for a state ``[rows, dim]``, on the CPU first."""
@@ -142,7 +152,7 @@ class NoiseInjection(simlearn.Stabilizer):
         wide = drawn.reshape(-1, len(size))
         if self._normal is not None:
             wide = wide @ self._normal @ self._normal.mT
-        return (self.scale * wide * size).reshape(x.shape).to(x)
+        return (self._scale * wide * size).reshape(x.shape).to(x)
 
 
 _WITHOUT_DATA = {
@@ -155,9 +165,13 @@ _WITHOUT_DATA = {
 
 
 def _refuse(
-    scale: float, target: str, kappa: float | None, epochs: int, system: simlearn.System | None
+    scale: float | None,
+    target: str,
+    kappa: float | None,
+    epochs: int,
+    system: simlearn.System | None,
 ) -> None:
-    if not scale >= 0 or epochs < 0 or target not in _WITHOUT_DATA:
+    if (scale is not None and not scale >= 0) or epochs < 0 or target not in _WITHOUT_DATA:
         raise ConfigError(
             f"NoiseInjection needs scale >= 0, epochs >= 0 and one of {', '.join(_WITHOUT_DATA)} "
             f"as target; got {scale}, {epochs} and {target!r}."

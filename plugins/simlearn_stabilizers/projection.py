@@ -61,10 +61,16 @@ class ProjectedField(VectorField):
 
     def forward(self, t: Time, x: Tensor, topology: Topology) -> Tensor:
         """dx/dt."""
-        off = x - self.middle
+        middle = self.middle.to(x)
+        off = x - middle
         inside = _projected(self, off)
-        slope = _projected(self, self.field(t, self.middle + inside, topology))
+        slope = _projected(self, self.field(t, middle + inside, topology))
         return slope - self.rate * (off - inside)
+
+    @property
+    def inside(self) -> VectorField:
+        """The field before it was projected."""
+        return self.field
 
     @property
     def inputs(self) -> int:
@@ -118,10 +124,16 @@ class ProjectedMap(Map):
 
     def forward(self, t: Time, x: Tensor, dt: Time, topology: Topology) -> Tensor:
         """The next state."""
-        off = x - self.middle
+        middle = self.middle.to(x)
+        off = x - middle
         inside = _projected(self, off)
-        ahead = self.map(t, self.middle + inside, dt, topology) - self.middle
-        return self.middle + _projected(self, ahead) + self.factor * (off - inside)
+        ahead = self.map(t, middle + inside, dt, topology) - middle
+        return middle + _projected(self, ahead) + self.factor * (off - inside)
+
+    @property
+    def inside(self) -> Map:
+        """The map before it was projected."""
+        return self.map
 
 
 class SubspaceProjection(simlearn.Stabilizer):
@@ -177,7 +189,13 @@ class SubspaceProjection(simlearn.Stabilizer):
             inner = self.wrap(dynamics.field)
             assert isinstance(inner, VectorField)
             return Flattened(inner, dynamics.rows)
-        rate = min(found.rate, 0.5 / self._dt) if self.rate is None else self.rate
+        rate = min(found.rate or 0.1 / self._dt, 0.5 / self._dt)
+        rate = rate if self.rate is None else self.rate
+        if rate * self._dt > 1 and not isinstance(dynamics, Map):
+            raise ConfigError(
+                f"A restoring rate of {rate:g} takes back {rate * self._dt:g} of a state in a step "
+                f"of {self._dt:g}, more than there is. Take a rate of at most {1 / self._dt:g}."
+            )
         rank = found.data.shape[1]
         wrapped: ProjectedField | ProjectedMap
         if isinstance(dynamics, Map):
@@ -211,4 +229,4 @@ def _frame(module: ProjectedField | ProjectedMap, dim: int, rank: int) -> None:
 
 
 def _projected(module: ProjectedField | ProjectedMap, x: Tensor) -> Tensor:
-    return (x @ module.dual) @ module.basis.mT
+    return (x @ module.dual.to(x)) @ module.basis.to(x).mT

@@ -46,7 +46,8 @@ class PushForward(simlearn.Stabilizer):
         if window.steps < self.steps + 2:
             raise ConfigError(
                 f"PushForward of {self.steps} steps needs windows of {self.steps + 2} states, got "
-                f"{window.steps}. Take MultiStep with a horizon of at least {self.steps + 1}."
+                f"{window.steps}. Take MultiStep with a horizon of at least {self.steps + 1} (and, "
+                "where it grows, a start of as many)."
             )
         refuse_interval("PushForward", simulator, window)
         t0, topology = acting(window, 0)

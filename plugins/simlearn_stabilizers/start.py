@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 import simlearn
 from simlearn import ConfigError, Simulator, Trajectory
@@ -59,20 +60,22 @@ class StableInitialization(simlearn.Stabilizer):
             dynamics = dynamics.field
         with torch.no_grad():
             if isinstance(dynamics, LinearField):
-                self._field(dynamics.linear.weight)
+                self._field(dynamics.linear)
             elif isinstance(dynamics, LinearMap):
-                self._map(dynamics.linear.weight, simulator.dt)
+                self._map(dynamics.linear, simulator.dt)
             else:
                 self._network(dynamics, simulator.dt)
 
-    def _field(self, weight: Tensor) -> None:
+    def _field(self, layer: nn.Linear) -> None:
         """A − (μ₂(A) + κ) 1: the same draw, shifted until its numerical range is stable."""
+        weight = layer.weight
         excess = log_norm(weight) + self.rate
-        weight -= excess.clamp_min(0.0) * torch.eye(len(weight)).to(weight)
+        _put(layer, weight - excess.clamp_min(0.0) * torch.eye(len(weight)).to(weight))
 
-    def _map(self, weight: Tensor, dt: float) -> None:
+    def _map(self, layer: nn.Linear, dt: float) -> None:
         """The same draw, shrunk to the norm exp(−κ dt)."""
-        weight *= (math.exp(-self.rate * dt) / norm(weight)).clamp(max=1.0)
+        weight = layer.weight
+        _put(layer, weight * (math.exp(-self.rate * dt) / norm(weight)).clamp(max=1.0))
 
     def _network(self, dynamics: Dynamics, dt: float) -> None:
         spread, rate = _scales(dynamics, dt, self.rate)
@@ -84,13 +87,31 @@ class StableInitialization(simlearn.Stabilizer):
                 f"{first.out_features} for {first.in_features}."
             )
         columns = torch.linalg.qr(first.weight)[0]
-        first.weight.copy_(self.gain * columns)
+        _put(first, self.gain * columns)
         for one in hidden:
-            one.weight.copy_(torch.eye(one.out_features))
-        last.weight.copy_(-self.rate / self.gain * (spread / rate)[:, None] * columns.T)
+            _put(one, torch.eye(one.out_features).to(one.weight))
+        _put(last, -self.rate / self.gain * (spread / rate)[:, None] * columns.T)
         for one in layers:
             if one.bias is not None:
                 one.bias.zero_()
+
+
+def _put(layer: nn.Linear, value: Tensor) -> None:
+    """Set a weight, also where a constraint stands before it.
+
+    Raises:
+        ConfigError: The constraint turns it into another matrix; a smaller one is all right.
+    """
+    if not is_parametrized(layer, "weight"):
+        layer.weight.copy_(value)
+        return
+    layer.weight = value  # goes through the constraint's inverse
+    size = layer.weight.norm() * value.norm()
+    if float((layer.weight * value).sum()) < (1 - 1e-6) * float(size):
+        raise ConfigError(
+            "StableInitialization cannot start from its weights: another stabilizer constrains "
+            f"the layer of {list(value.shape)} to other matrices. Take one of the two."
+        )
 
 
 def _scales(dynamics: Dynamics, dt: float, rate: float) -> tuple[Tensor, Tensor]:

@@ -41,7 +41,7 @@ def turn(
 ) -> Iterator[Turn]:
     """The states and frames of the cocycle, without end; a lost orbit stays where it was."""
     basis = basis_of(normal)
-    alive = torch.ones(x.shape[0], dtype=torch.bool)
+    alive = torch.ones(x.shape[0], dtype=torch.bool, device=x.device)
     width = x.shape[1] if basis is None else basis(x).shape[-1]
     q = random_frame(x.shape[0], width, count, seed).to(x)
     number = 0

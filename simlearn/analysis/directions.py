@@ -193,7 +193,9 @@ def sensitivity(trained: Tensor, drawn: Tensor) -> Tensor:
         drawn: The same of models as they were drawn, before training.
     """
     spread = [one.var(0, correction=1).mean(0).sum(0) for one in (trained, drawn)]
-    return spread[0] / spread[1].clamp_min(torch.finfo(spread[1].dtype).tiny)
+    rounding = 1e-24 * torch.cat([trained, drawn]).square().mean((0, 1)).sum(0).clamp_min(1e-200)
+    alive = (spread[0] > rounding).to(spread[0])  # where no draw differs, nothing is left of one
+    return torch.where(spread[1] > rounding, spread[0] / spread[1].clamp_min(1e-300), alive)
 
 
 @torch.no_grad()
@@ -221,12 +223,25 @@ def by_symmetry(drawn: Sequence[Motion], x: Tensor, normal: Tensor) -> tuple[Ten
         return normal[:, :0], normal
     n = normal.shape[0]
     asked = torch.eye(n, dtype=normal.dtype) if n <= WIDE else normal
-    moved = [(response(one, x, asked) - asked).flatten(0, 1) for one in drawn]
-    small = torch.linalg.qr(torch.cat(moved), mode="r")[1]  # of the same singular values
-    _, s, v = torch.linalg.svd(small, full_matrices=True)
-    still = torch.cat([s, s.new_zeros(len(v) - len(s))]) <= EXACT * math.sqrt(len(x) * len(drawn))
-    beside = normal.mT @ asked @ v.mT[:, still]
+    asked = asked.to(x)
+    small, found = asked.new_zeros(0, asked.shape[1]), []
+    for number, one in enumerate(drawn, 1):  # R has the singular values of all that went into it
+        moved = (response(one, x, asked) - asked).flatten(0, 1)
+        small = torch.linalg.qr(torch.cat([small, moved]), mode="r")[1]
+        if number in (max(1, len(drawn) // 2), len(drawn)):
+            found.append(_still(small, EXACT * math.sqrt(len(x) * number)))
+    still = found[-1]
+    if still.shape[1] < found[0].shape[1]:  # narrow networks: every draw still moves new directions
+        return normal[:, :0], normal
+    beside = normal.mT @ asked @ still
     left, size, _ = torch.linalg.svd(beside, full_matrices=True)
     exact = torch.zeros(normal.shape[1], dtype=torch.bool)
     exact[: len(size)] = size > math.sqrt(EXACT)
     return normal @ left[:, exact], normal @ left[:, ~exact]
+
+
+def _still(moved: Tensor, least: float) -> Tensor:
+    """Orthonormal directions that a matrix maps to nothing, ``[columns, k]``."""
+    _, s, v = torch.linalg.svd(moved, full_matrices=True)
+    whole = torch.cat([s, s.new_zeros(len(v) - len(s))])
+    return v.mT[:, whole <= least]

@@ -90,7 +90,8 @@ def energy(
         x: ``[N, n]`` samples in physical units; of a graph, the stacked local inputs.
         centred: Take the mean off. The Jacobian of a model with biases is learned where the
             centred data have energy; the raw energy says where its value is.
-        scale: Unit of each column ``[n]``; its spread by default, 1 where a column is constant.
+        scale: Unit of each column ``[n]``; its spread by default, that of
+            the others where a column is constant.
         noise: Standard deviation of measurement noise, in scaled units. Its energy reaches up to
             σ² (1 + √(n/N))², the edge of Marchenko and Pastur (1967).
         precision: Relative rounding of the data; by default that of float32 where every number is
@@ -134,12 +135,14 @@ def rounding(x: Tensor) -> float:
 
 
 def unit_of(x: Tensor, precision: float = 2.2e-16) -> Tensor:
-    """Spread of each column ``[n]``; 1 where it is constant up to rounding.
+    """Spread of each column ``[n]``; that of the others where it is constant up to rounding.
 
-    A constant column divided by its spread would turn rounding into energy.
+    A constant column divided by its spread would turn rounding into energy. 1 where none moves.
     """
     spread, size = x.std(0, correction=0), x.abs().amax(0)
-    return torch.where(spread > 100 * precision * size, spread, 1.0)
+    moves = spread > 100 * precision * size
+    typical = spread[moves].square().mean().sqrt() if bool(moves.any()) else 1.0
+    return torch.where(moves, spread, typical)
 
 
 def threshold(training_time: float, tolerance: float = 0.1) -> float:

@@ -31,6 +31,8 @@ def local_inputs(x: Tensor, topology: Topology) -> Tensor:
 def undetermined(null: Tensor, topology: Topology, dim: int) -> tuple[Tensor, Tensor]:
     """Directions of the whole state that show a shared field something it never saw.
 
+    A node without any edge shows none, and counts as determined.
+
     A direction e is determined where every local input it makes lies in the span of those of the
     data: P₀ L(e) = 0 for each edge, P₀ the projector on their null space.
 

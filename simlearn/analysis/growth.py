@@ -106,7 +106,7 @@ def spectrum(
         bound=bound,
         seed=seed,
     )
-    lost = torch.full((x.shape[0],), -1)
+    lost = torch.full((x.shape[0],), -1, device=x.device)
     logs: list[Tensor] = []
     settled = -(-transient // every)
     total = settled + steps // every

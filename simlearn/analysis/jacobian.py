@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 Flow = Callable[[Tensor], Tensor]
+AT_ONCE = 1_000_000  # numbers of tangent vectors that are pushed in one pass
 STEPS = (1e-5, 1e-4, 1e-6, 1e-7)  # of central differences, relative to the state
 SMOOTH = 1e-6  # relative difference to central differences above which no Jacobian is trusted
 
@@ -29,7 +30,9 @@ def push(flow: Flow, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         # an answer that does not depend on x has no tangent of its own to batch
         return pushed + 0 * direction, image
 
-    pushed, image = torch.func.vmap(along, in_dims=-1, out_dims=(-1, 0))(v)
+    pieces = max(1, AT_ONCE // x.numel())
+    batched = torch.func.vmap(along, in_dims=-1, out_dims=(-1, 0), chunk_size=pieces)
+    pushed, image = batched(v)
     return image[0], pushed
 
 

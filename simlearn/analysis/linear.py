@@ -66,7 +66,7 @@ def noisy(
     resimulated             M                                                M, learned
     ======================  ===============================================  ===================
 
-    κ is per step here: the rate times dt. Corrected targets are restoring ones with κ = 1.
+    κ is what a step takes back here: 1 − exp(−rate · dt), 1 for corrected targets.
 
     Args:
         truth: M ``[n, n]``.

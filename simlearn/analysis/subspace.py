@@ -94,18 +94,25 @@ def _samples(x: Tensor, one: Trajectory, whole: bool) -> Tensor:
     return states(one).flatten(0, 1)
 
 
+def _slopes(one: Trajectory) -> tuple[Tensor, Tensor]:
+    """Slopes as recorded or by differences, and their states."""
+    if one.derivative is not None:
+        return one.derivative, one.x
+    gap = one.t.diff(dim=0)
+    gap = gap[:, one.topology.system] if gap.ndim > 1 else gap[:, None]
+    return one.x.diff(dim=0) / gap[..., None].to(one.x), one.x[1:]
+
+
 def _rate(training: Sequence[Trajectory], found: Energy, whole: bool) -> float:
-    """rms(dx/dt) / rms(x − mean), both in scaled units; 0 where there is one sample only."""
+    """rms(dx/dt) / rms(x − mean), both in scaled units; 0 where no slope can be told."""
     sums = torch.zeros(2, dtype=torch.float64)
     for one in training:
-        gap = one.t.diff(dim=0)
-        gap = gap[:, one.topology.system] if gap.ndim > 1 else gap[:, None]
-        slope = one.x.diff(dim=0) / gap[..., None].to(one.x)
+        slope, x = _slopes(one)
         scale = found.scale if not whole else found.scale.reshape(-1, one.dim)
         mean = found.mean if not whole else found.mean.reshape(-1, one.dim)
         if whole:
             systems = one.topology.num_systems
             scale, mean = scale.repeat(systems, 1), mean.repeat(systems, 1)
         sums[0] += (slope.double() / scale).square().sum()
-        sums[1] += ((one.x[1:].double() - mean) / scale).square().sum()
+        sums[1] += ((x.double() - mean) / scale).square().sum()
     return float((sums[0] / sums[1]).sqrt()) if float(sums[1]) else 0.0

@@ -32,8 +32,8 @@ def run(command: str, argv: list[str], options: Options) -> int:
     known = prepare(options)
     given = _arguments(known).parse_args(argv)
     suite, cases = read_gate(_gate_of(given), given.suite, known)
-    out = gate.folder_for(given.out or Path(given.simulator) / "report")
     simulator, held_out = load(given.simulator, known), read(given.data)
+    out = gate.folder_for(given.out or Path(given.simulator) / "report")
     evidence = _evidence(given, simulator, held_out, cases, known)
     report = gate.check(
         simulator,

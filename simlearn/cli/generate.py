@@ -74,6 +74,8 @@ def _write(given: Any) -> None:
         print(file=sys.stderr)
     shape = " x ".join(map(str, one.x.shape))
     error = "" if accuracy is None else f", measured error {accuracy:.1e}"
+    if accuracy is not None and accuracy > 1e-2:
+        error += " (errors grow along chaotic orbits: states at the end are typical, not forecasts)"
     print(
         f"{given.out}: {given.count} trajectories [steps, rows, dim] = {shape}{error}, "
         f"digest {digest[:12]}, {time.monotonic() - began:.1f} s"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import sys
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from simlearn import archive
 from simlearn.cli.parsing import OneMessage
 from simlearn.cli.runs import first_process, set_latest, unused
-from simlearn.component import ArchiveError, ConfigError
+from simlearn.component import ArchiveError, ConfigError, describe
 from simlearn.data.module import TrajectoryData
 from simlearn.data.writer import Writer
 from simlearn.training.fit import finished
@@ -63,15 +64,17 @@ class FitCLI(LightningCLI):
     def before_validate(self) -> None:
         """Evaluate trained weights: the checkpoint's, or those of the run's archive."""
         if self.run_of.checkpoint is None:
-            trained = archive.load(self.run_of.folder)
-            self.model.configure_model()
-            try:
-                self.model.simulator.load_state_dict(trained.state_dict())
-            except RuntimeError as error:
+            # stabilizers may have wrapped what the config names; constraints are folded already
+            trained = archive.load(self.run_of.folder).dynamics
+            named = json.dumps(describe(self.model.simulator.dynamics), sort_keys=True)
+            if named not in json.dumps(describe(trained), sort_keys=True):
                 raise ArchiveError(
                     f"The weights of {self.run_of.folder} do not fit the simulator of the config. "
                     f"Use the run's own config: -c {self.run_of.folder / 'config.yaml'}"
-                ) from error
+                )
+            self.model.simulator.take(trained)
+            self.model.simulator.to(self.model.number)
+            self.model.wrapped = True
 
     before_test = before_validate
 
@@ -146,7 +149,7 @@ def execute(run: Run, arguments: list[str], asking: bool) -> None:
             )
         if torch.distributed.is_initialized():  # or its threads are cut off at the end
             torch.distributed.destroy_process_group()
-    except BaseException:
+    except BaseException as error:
         if fitting and (run.folder / "checkpoints/last.ckpt").exists():
             told = f"the last checkpoint is kept; the same command with --run {run.folder.name}"
             print(f"simlearn: {told} --resume continues", file=sys.stderr)
@@ -155,4 +158,9 @@ def execute(run: Run, arguments: list[str], asking: bool) -> None:
             shutil.rmtree(run.folder, ignore_errors=True)
             with contextlib.suppress(OSError):
                 run.folder.parent.rmdir()  # only where nothing else is in it
+        if run.checkpoint and isinstance(error, RuntimeError) and "state_dict" in str(error):
+            raise ArchiveError(
+                f"The checkpoint {run.checkpoint} holds other weights than the config asks for. "
+                "Resume with the config, the stabilizers and the data the run began with."
+            ) from error
         raise

@@ -60,8 +60,8 @@ class Evidence:
             object.__setattr__(self, name, tuple(cut))
 
     def box(self) -> float:
-        """Largest absolute component of any state in the evidence."""
-        seen = (*self.training, *self.held_out)
+        """Largest absolute component of any held-out state; of training where there is none."""
+        seen = self.held_out or self.training
         return max((float(one.x.abs().max()) for one in seen), default=math.inf)
 
     def start(self, number: int = 0) -> Trajectory:

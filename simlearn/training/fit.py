@@ -145,6 +145,7 @@ def provenance(module: SimulatorModule, data: TrajectoryData) -> dict[str, Any]:
         "optimizer": {
             "class": module.ledger.optimizer,
             "sum_of_learning_rates": module.ledger.sum_of_learning_rates,
+            "momentum": module.ledger.momentum,
             "evaluations": module.ledger.evaluations,
             "updates": module.ledger.updates,
         },

@@ -22,7 +22,7 @@ class Ledger(pl.Callback):
     def __init__(self) -> None:
         self.estimates: dict[str, Estimate] = {}
         self.evaluations, self.updates, self.sum_of_learning_rates = 0, 0, 0.0
-        self.optimizer = "none"
+        self.optimizer, self.momentum = "none", 0.0
         self.loss = torch.tensor(torch.nan)
         self._sum: Tensor | float = 0.0
         self._counted = 0
@@ -42,6 +42,7 @@ class Ledger(pl.Callback):
         """Add up the learning rates: what decides which directions of the data were learned."""
         self.updates += 1
         self.sum_of_learning_rates += sum(group["lr"] for group in optimizer.param_groups)
+        self.momentum = float(optimizer.param_groups[0].get("momentum", 0.0))
 
     def mean_loss(self) -> float:
         """Mean over the evaluations of this epoch."""
@@ -73,6 +74,7 @@ class Ledger(pl.Callback):
             "evaluations": self.evaluations,
             "updates": self.updates,
             "sum_of_learning_rates": self.sum_of_learning_rates,
+            "momentum": self.momentum,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -81,3 +83,4 @@ class Ledger(pl.Callback):
         self.estimates = {name: Estimate(**values) for name, values in kept}
         self.evaluations, self.updates = state_dict["evaluations"], state_dict["updates"]
         self.sum_of_learning_rates = state_dict["sum_of_learning_rates"]
+        self.momentum = state_dict.get("momentum", 0.0)

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from simlearn.analysis.subspace import subspace
+from simlearn.component import DataError
 from simlearn.data.screen import pieces
 from simlearn.data.store import Dataset
 from simlearn.state import Trajectory
@@ -65,9 +67,34 @@ def propose(dataset: Dataset) -> Proposal:
         model["stabilizers"] = ["Standardize"]
     model["objective"] = _objective(facts, reasons)
     trainer = _optimizer(facts, model, reasons)
+    checks = _empty(model, list(dataset), reasons)
     data = _data(facts, model, reasons)
     config = {"model": model, "data": data, "trainer": trainer}
-    return Proposal(config, _gate(facts, integrator, dataset), tuple(reasons))
+    gate = _gate(facts, integrator, dataset)
+    gate["suites"]["full"] += checks
+    return Proposal(config, gate, tuple(reasons))
+
+
+def _empty(
+    model: dict[str, Any], training: Sequence[Trajectory], reasons: list[str]
+) -> list[dict[str, Any]]:
+    """What is done about directions without data, and the check that asks about them."""
+    kind = model["simulator"]["dynamics"]["class_path"]
+    if kind not in ("MLPField", "Flattened"):
+        return []
+    try:
+        found = subspace(training, kind == "Flattened")
+    except DataError:
+        return []
+    empty, n = found.normal.shape[1], len(found.kinds)
+    if not empty:
+        return []
+    model["stabilizers"] = [*model["stabilizers"], "SubspaceProjection"]
+    reasons.append(
+        f"{empty} of {n} directions carry no energy (a column that is constant, or a combination "
+        "of others): the dynamics are kept on the rest, and the gate asks what they do off it."
+    )
+    return [_spec("UnlearnableDirections")]
 
 
 def _data(facts: Facts, model: dict[str, Any], reasons: list[str]) -> dict[str, Any]:

@@ -74,17 +74,18 @@ def test_units_do_not_matter():
     torch.testing.assert_close(one.values, other.values, rtol=1e-9, atol=0)
 
 
-def test_a_constant_channel_keeps_the_unit_one_and_is_a_null_direction():
+def test_a_constant_channel_takes_the_unit_of_the_others_and_is_a_null_direction():
     x = normal(200, 3)
     x[:, 1] = 1e5 / 3
     found = energy(x, centred=True)
-    assert float(found.scale[1]) == 1.0
+    typical = found.scale[[0, 2]].square().mean().sqrt()
+    assert float(found.scale[1]) == pytest.approx(float(typical))
     assert found.rank == 2
     null = found.basis(found.kinds(), "null")
     torch.testing.assert_close(null.abs(), eye(3)[:, 1:2], rtol=0, atol=1e-9)
     raw = energy(x)
     assert raw.rank == 3  # the value itself has energy, only the Jacobian has none
-    assert float(raw.values[0]) == pytest.approx(1e10 / 9, rel=1e-6)
+    assert float(raw.values[0]) == pytest.approx(1e10 / 9 / float(typical) ** 2, rel=1e-6)
 
 
 def test_rounding_on_a_constant_is_no_spread():

@@ -108,7 +108,7 @@ def test_the_yaml_of_a_stabilizer_is_a_config(tmp_path, monkeypatch, capsys, req
     assert cli.run(["fit", "-c", str(fit), "-c", "noise.yaml", "--print_config"]) == 0
     printed = yaml.safe_load(capsys.readouterr().out)
     (named,) = printed["model"]["stabilizers"]
-    wanted = {"scale": 0.01, "target": "restoring", "where": "auto", "epochs": 0}
+    wanted = {"target": "restoring", "where": "auto", "epochs": 0}
     assert wanted.items() <= named["init_args"].items()
 
 

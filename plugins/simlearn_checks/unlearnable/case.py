@@ -15,6 +15,8 @@ from simlearn.analysis.energy import Energy, Kind, energy
 from simlearn.analysis.flat import Motion, scaled, stepper
 from simlearn.analysis.subspace import looks_at_whole, subspace
 
+Time = float | Tensor
+
 LOCAL_INPUTS = 20_000  # that are looked at, of all edges at all samples
 LARGEST = 4000  # columns of a state whose undetermined directions can be computed
 
@@ -57,12 +59,15 @@ class Points:
         ahead: The true states one step later; None where the data have another interval.
         topology: One system for each anchor, or one for all.
         t: Time of each row, ``[anchors · rows, 1]``.
+        inputs: Control inputs from each anchor on, ``[steps, anchors · rows, u]``, begun anew where
+            the data end.
     """
 
     z: Tensor
     ahead: Tensor | None
     topology: Topology
     t: Tensor
+    inputs: Tensor | None = None
 
 
 def frame_of(
@@ -155,10 +160,23 @@ def points_of(training: Sequence[Trajectory], count: int, dt: float, scale: Tens
     topology = _topology(chosen)
     rows = len(scale) // training[0].dim
     t = torch.stack([_time(one, k, s) for one, k, s in chosen]).repeat_interleave(rows)
-    return Points(z, ahead, topology, t[:, None].to(z))
+    return Points(z, ahead, topology, t[:, None].to(z), _inputs(chosen))
 
 
 Place = tuple[Trajectory, int, int]
+
+
+def _inputs(chosen: Sequence[Place]) -> Tensor | None:
+    """What acts on each anchor from its place on; the last of the recorded inputs acts no more."""
+    if chosen[0][0].inputs is None:
+        return None
+    length = max(one.steps - 1 for one, _, _ in chosen)
+    found = []
+    for one, k, s in chosen:
+        assert one.inputs is not None
+        order = (k + torch.arange(length)) % max(1, one.steps - 1)
+        found.append(one.inputs[order][:, one.topology.system == s])
+    return torch.cat(found, dim=1).double()
 
 
 def _system(one: Trajectory, k: int, s: int) -> Tensor:
@@ -175,14 +193,13 @@ def _gap(one: Trajectory, k: int, s: int, dt: float) -> bool:
 
 def _topology(chosen: Sequence[Place]) -> Topology:
     """One system for each anchor; one for all where nothing tells them apart."""
-    plain = all(
-        one.inputs is None and one.topology.system_attr is None and one.topology.node_attr is None
-        for one, _, _ in chosen
-    )
     first = chosen[0][0].topology
-    if plain and all(one.topology.graph is first.graph for one, _, _ in chosen):
-        return first if first.num_systems == 1 else Topology.isolated(1)
-    if plain and first.one_row_each:
+    driven = chosen[0][0].inputs is not None
+    attributes = ("system_attr", "node_attr", "node_type", "edge_attr")
+    plain = all(getattr(one.topology, a) is None for one, _, _ in chosen for a in attributes)
+    if not driven and first.num_systems == 1 and all(one.topology is first for one, _, _ in chosen):
+        return first
+    if not driven and plain and first.one_row_each:
         return Topology.isolated(1)
     return Topology.union([_single(one, k, s) for one, k, s in chosen])
 
@@ -199,9 +216,25 @@ def _single(one: Trajectory, k: int, s: int) -> Topology:
             ("inputs", topology.inputs),
             ("system_attr", topology.system_attr),
             ("node_attr", topology.node_attr),
+            ("node_type", topology.node_type),
         )
     }
-    return Topology.isolated(1).replace(**kept)
+    return Topology.isolated(1).replace(**kept, node_names=topology.node_names)
+
+
+def step_at(simulator: Simulator, points: Points, scale: Tensor) -> Motion:
+    """One step from the anchors in scaled coordinates, under the inputs of that time."""
+    inputs, begin, dt = points.inputs, float(points.t[0, 0]), simulator.dt
+    if inputs is None:
+        return step_of(simulator, points.topology, scale)
+
+    def step(z: Tensor, t: Time = 0.0) -> Tensor:
+        now = float(t.flatten()[0]) if isinstance(t, Tensor) else t
+        acting = points.topology.replace(inputs=inputs[round((now - begin) / dt) % len(inputs)])
+        rows = (z * scale).reshape(acting.rows, -1)
+        return simulator.step(rows, acting, t).reshape(z.shape) / scale
+
+    return step
 
 
 def step_of(simulator: Simulator, topology: Topology, scale: Tensor) -> Motion:

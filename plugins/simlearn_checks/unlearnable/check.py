@@ -13,12 +13,15 @@ from simlearn.analysis import directions
 from simlearn.analysis.flat import Motion, states
 from simlearn.analysis.jacobian import SMOOTH
 from simlearn_checks.common import positive
-from simlearn_checks.unlearnable import curves, figures, measured, parameters, words
-from simlearn_checks.unlearnable.case import Frame, Points, frame_of, points_of, step_of
+from simlearn_checks.unlearnable import advice, curves, figures, measured, parameters, words
+from simlearn_checks.unlearnable.case import Frame, Points, frame_of, points_of, step_at
 from simlearn_checks.unlearnable.clamped import Clamp, clamp
 from simlearn_checks.unlearnable.measured import Outside
-from simlearn_checks.unlearnable.models import drawn, training_time
+from simlearn_checks.unlearnable.models import drawn, refuse_strangers, training_time
 from simlearn_checks.unlearnable.seeds import Memory, memory
+
+TANGENTS = 4096  # tangent vectors of all anchors; with many directions anchors get fewer
+FEWEST = 4  # anchors
 
 
 class UnlearnableDirections(simlearn.Check):
@@ -75,17 +78,19 @@ class UnlearnableDirections(simlearn.Check):
         Raises:
             DataError: There are no training data, or nothing can be learned from them.
         """
-        outputs = evidence.training[0].dim if evidence.training else 1
-        time = training_time(simulator, outputs)
+        time = training_time(simulator, evidence.training) if evidence.training else None
         frame = frame_of(simulator, evidence.training, self.noise, time, self.tolerance)
-        points = points_of(evidence.training, self.anchors, simulator.dt, frame.scale)
-        step = step_of(simulator, points.topology, frame.scale)
-        wrong = measured.self_check(step, points, evidence.seed)
+        many = max(FEWEST, min(self.anchors, TANGENTS // max(1, frame.normal.shape[1])))
+        points = points_of(evidence.training, many, simulator.dt, frame.scale)
+        step = step_at(simulator, points, frame.scale)
+        try:
+            wrong = measured.self_check(step, points, evidence.seed)
+        except RuntimeError as error:
+            return _undifferentiable(str(error))
         if not wrong <= SMOOTH:
             return _unsmooth(wrong)
-        fresh = [
-            step_of(one, points.topology, frame.scale) for one in drawn(simulator, evidence.seed)
-        ]
+        refuse_strangers(simulator, evidence.siblings)
+        fresh = [step_at(one, points, frame.scale) for one in drawn(simulator, evidence.seed)]
         found = self._outside(step, frame, points, fresh, simulator.dt, evidence)
         free, seeds = self._rest(simulator, evidence, frame, points, found)
         resolution = measured.resolution(simulator.dt, self.horizon)
@@ -99,7 +104,7 @@ class UnlearnableDirections(simlearn.Check):
             [*metrics, *more.metrics],
             " ".join([*words.summary(told), *more.sentences]),
             {**self._curves(told, evidence), **more.curves},
-            words.remedies(told),
+            advice.remedies(told),
             meaning=words.MEANING,
             details=figures.vectors(told),
         )
@@ -142,7 +147,7 @@ class UnlearnableDirections(simlearn.Check):
         count = found.exponents.numel()
         metrics = [
             Metric("directions with data", float(frame.data.shape[1])),
-            Metric("directions without data, or slow", float(count)),
+            Metric("directions without data, or slow", float(found.total)),
             Metric("exact nulls by symmetry", float(found.symmetric)),
             Metric("share of orbits that left every bound", found.lost, 0.0),
         ]
@@ -172,6 +177,20 @@ class UnlearnableDirections(simlearn.Check):
             **curves.memory(told),
             **curves.vectors(told, evidence),
         }
+
+
+def _undifferentiable(why: str) -> Finding:
+    """The dynamics do something that has no derivative at all."""
+    return Finding.of(
+        [Metric("Jacobian self-check", float("inf"), SMOOTH)],
+        "The dynamics cannot be differentiated, so no direction can be judged: "
+        f"{(why.strip() or 'no reason given').splitlines()[0]}",
+        remedies=(
+            "Write forward with torch operations on the tensors it is given: no numpy, no random "
+            "numbers, an answer of the shape of the state.",
+        ),
+        meaning=words.MEANING,
+    )
 
 
 def _unsmooth(wrong: float) -> Finding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from simlearn.analysis.flat import Motion
 from simlearn.analysis.local import LocalNormals
 from simlearn_checks.unlearnable.case import Frame, Points
 
+FOLLOWED = 40  # directions whose growth is followed, the fastest ones
 MOST = 32  # directions whose dependence on the seed is measured
 SAMPLES = 5000  # training states that local normals search
 
@@ -30,6 +31,7 @@ class Outside:
         blocks: Of one step at the anchors; None in local mode.
         leak: Error off the data added by one step, in units of the spread; None if unknown.
         dimension: Of the set of data, in local mode.
+        total: Directions without data; the fastest 40 are followed.
     """
 
     exponents: Tensor
@@ -40,6 +42,7 @@ class Outside:
     blocks: directions.Blocks | None
     leak: float | None
     dimension: int | None = None
+    total: int = 0
 
     @property
     def largest(self) -> tuple[float, float]:
@@ -65,11 +68,13 @@ def outside(
     found = followed(step, frame, points, normal, horizon, dt, seed)
     kept = torch.cat([frame.data, symmetric], dim=1)
     # all of J costs n tangent vectors; of a large graph only what leaves N is looked at
-    blocks = directions.blocks(step, points.z, kept[:, : 4 * MOST], normal, points.t)
+    blocks = None
+    if normal.shape[1] <= 4 * MOST:
+        blocks = directions.blocks(step, points.z, kept[:, : 4 * MOST], normal, points.t)
     leak = None
     if points.ahead is not None:
         leak = directions.leak(step, points.z, points.ahead, normal, points.t)
-    return _outside(found, normal, symmetric.shape[1], blocks, leak)
+    return replace(_outside(found, normal, symmetric.shape[1], blocks, leak), total=normal.shape[1])
 
 
 def followed(
@@ -88,6 +93,7 @@ def followed(
         horizon,
         dt=dt,
         t0=points.t,
+        count=min(FOLLOWED, normal.shape[1]),
         normal=normal,
         transient=horizon // 2,
         follow=frame.onto_data,
@@ -131,7 +137,7 @@ def curved(
     if points.ahead is not None:
         leak = directions.leak(step, points.z, points.ahead, local(points.ahead), points.t)
     told = _outside(found, None, 0, None, leak, local.dimension)
-    return told, local
+    return replace(told, total=samples.shape[1] - local.dimension), local
 
 
 def _outside(

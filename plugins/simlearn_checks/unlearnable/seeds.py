@@ -9,7 +9,7 @@ from torch import Tensor
 
 from simlearn import Evidence, Simulator
 from simlearn.analysis import directions
-from simlearn_checks.unlearnable.case import Frame, Points, step_of
+from simlearn_checks.unlearnable.case import Frame, Points, step_at
 from simlearn_checks.unlearnable.measured import MOST, followed
 from simlearn_checks.unlearnable.models import drawn
 
@@ -45,13 +45,13 @@ def memory(
         return None
     small = frame.data.shape[0] <= MOST and not frame.local
     asked = frame.energy.directions if small else normal[:, :MOST]
+    if not asked.shape[1]:
+        return None
     trained = [simulator, *evidence.siblings]
     answers = [
         torch.stack(
             [
-                directions.response(
-                    step_of(one, points.topology, frame.scale), points.z, asked, points.t
-                )
+                directions.response(step_at(one, points, frame.scale), points.z, asked, points.t)
                 for one in models
             ]
         )
@@ -59,7 +59,7 @@ def memory(
     ]
     exponents = []
     for one in evidence.siblings if normal.shape[1] else ():
-        step = step_of(one, points.topology, frame.scale)
+        step = step_at(one, points, frame.scale)
         found = followed(step, frame, points, normal, horizon, simulator.dt, evidence.seed)
         exponents.append(float(found.exponents.max()))
     index = list(range(asked.shape[1])) if small else []

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from simlearn import Simulator
 from simlearn.analysis.directions import Verdict
-from simlearn.dynamics import HamiltonianField, Map, SplitField
 from simlearn_checks.unlearnable.case import Frame, Points
 from simlearn_checks.unlearnable.clamped import Clamp
 from simlearn_checks.unlearnable.measured import Outside, predicted
@@ -96,15 +95,13 @@ def _where(told: Told) -> str:
         )
     null, slow = frame.kinds.count("null"), frame.kinds.count("slow")
     parts = [
-        f"{null} carry none" if null else "",
+        f"{null} carry no energy" if null else "",
         f"{slow} too little for the training" if slow else "",
     ]
-    told_kinds = " and ".join(part for part in parts if part)
-    where = "local inputs" if frame.local else "directions"
-    text = (
-        f"The training data span {frame.data.shape[1]} of {n} directions of the state "
-        f"(of the {len(frame.kinds)} {where} of the data {told_kinds})."
-    )
+    why = " and ".join(part for part in parts if part)
+    where = f"of {len(frame.kinds)} local inputs of the data, " if frame.local else ""
+    spanned = frame.data.shape[1]
+    text = f"The training data span {spanned} of {n} directions of the state: {where}{why}."
     if found.symmetric:
         text += (
             f" {found.symmetric} of the others are exact nulls by symmetry and are not judged: no "
@@ -120,8 +117,9 @@ def _grows(told: Told) -> str:
             "while errors off the data were followed."
         )
     largest, error = told.found.largest
-    rate = f"{largest:.3g} ± {error:.1g} per time"
-    factor = math.exp(min(700.0, abs(largest) * told.simulator.dt * told.horizon))
+    rate = f"{largest:.3g} ± {2 * max(error, 1e-9):.1g} per time (two standard errors)"
+    heals = f"{-largest:.3g} ± {2 * max(error, 1e-9):.1g} per time (two standard errors)"
+    factor = math.exp(max(-700.0, min(700.0, largest * told.simulator.dt * told.horizon)))
     steps = f"over {told.horizon} steps"
     if told.verdict == "unstable":
         grown = f"{factor:.3g}-fold {steps}" if factor < 1e12 else f"beyond all bounds {steps}"
@@ -129,12 +127,17 @@ def _grows(told: Told) -> str:
             f"{NAMES['unstable']}: a small error in one of them grows at the rate {rate}, {grown}, "
             "and the training loss cannot see it."
         )
+    if told.verdict == "neutral" and largest + 2 * error < 0:
+        return (
+            f"{NAMES['neutral']}: errors in them seem to heal (rate {rate}), but by less than half "
+            f"{steps}, which is no proof. A longer horizon may show it."
+        )
     if told.verdict == "neutral":
         return (
-            f"{NAMES['neutral']}: errors in them neither clearly grow nor heal (rate {rate}, "
-            f"{factor:.2g}-fold {steps}), so they add up over a long rollout."
+            f"{NAMES['neutral']}: errors in them neither clearly grow nor heal (rate {rate}, a "
+            f"factor of {factor:.2g} {steps}), so they add up over a long rollout."
         )
-    return f"{NAMES['ok']}: errors in them heal, the slowest at the rate {rate}."
+    return f"{NAMES['ok']}: errors in them heal, the slowest at the rate {heals}."
 
 
 def _escapes(told: Told) -> list[str]:
@@ -172,13 +175,14 @@ def _seeds(told: Told) -> list[str]:
         return []
     ratio = memory.ratio
     drawn = int((ratio > 0.5).sum())
+    decides = ": there the seed decides" if drawn else ": the data decide"
     text = (
         f"Among {memory.models} models of different seeds, {drawn} of {len(ratio)} directions keep "
-        "more than half of the variance of untrained weights (r > 0.5): there the seed decides."
+        f"more than half of the variance of untrained weights (r > 0.5){decides}."
     )
     if memory.exponents:
         low, high = min(memory.exponents), max(memory.exponents)
-        text += f" The siblings' largest exponents reach from {low:.3g} to {high:.3g}."
+        text += f" The largest exponents of the others reach from {low:.3g} to {high:.3g}."
     return [text]
 
 
@@ -211,37 +215,3 @@ def _few(told: Told) -> list[str]:
             "directions, so some are empty for want of samples alone."
         ]
     return []
-
-
-def remedies(told: Told) -> tuple[str, ...]:
-    """What to do, best first, for this simulator."""
-    if told.verdict == "ok" and not told.found.lost:
-        return ()
-    canonical = isinstance(told.simulator.dynamics, HamiltonianField | SplitField)
-    found = []
-    if told.found.dimension is None and not told.frame.local and not canonical:
-        found.append(
-            "Restrict the dynamics to the span of the data: add the stabilizer SubspaceProjection "
-            "(with its restoring rate; no bias on what the data teach) and train again."
-        )
-    found.append(
-        "Add NoiseInjection: restoring noise "
-        + ("everywhere" if told.found.dimension else "in the complement of the data")
-        + " teaches errors to heal at the rate kappa."
-    )
-    if not canonical and told.found.dimension is None:
-        found.append(
-            "Start stable: StableInitialization, trained by torch.optim.SGD (Adam loses it)."
-        )
-    if optimizer_of(told.simulator).startswith(("Adam", "RMS")):
-        found.append("With Adam, weight decay (AdamW) shrinks what the draw of the weights left.")
-    if canonical:
-        found.append(
-            "A symplectic model cannot be damped there; allow_neutral: true says that neutral is "
-            "the best it can be."
-        )
-    kind = "states" if isinstance(told.simulator.dynamics, Map) else "trajectories"
-    found.append(
-        f"Record {kind} that start along the directions of the picture 'Directions without data'."
-    )
-    return tuple(found)

@@ -101,3 +101,16 @@ def test_steps_and_samples_have_to_meet(tracks):
 def test_the_climate_is_the_spread_of_the_states(tracks):
     evidence = Evidence(tracks(3, 4, steps=4000, size=2.0))
     assert batch.climate(evidence) == pytest.approx(2.0 * 2.0, rel=0.02)  # √4 columns of width 2
+
+
+def test_data_of_other_spacing_are_left_out(tracks):
+    fine, coarse = tracks(2, 2, steps=30, dt=0.1), tracks(1, 2, steps=30, dt=0.2)
+    found = batch.evenly(Evidence((*coarse, *fine)), 0.1)
+    assert (found.steps, found.skip) == (1, 1)
+    assert [id(one) for one in found.evidence.held_out] == [id(one) for one in fine]
+    assert "1 of 3 held-out trajectories are sampled otherwise and left out" in found.note
+    whole = Evidence(fine)
+    assert batch.evenly(whole, 0.05).evidence is whole
+    assert batch.evenly(whole, 0.05).steps == 2
+    with pytest.raises(DataError, match="neither is a"):
+        batch.evenly(whole, 0.07)

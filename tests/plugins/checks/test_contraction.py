@@ -3,10 +3,14 @@
 import math
 
 import pytest
+import torch
 
-from simlearn import ConfigError, Evidence
+import simlearn
+from simlearn import ConfigError, DataError, Evidence, Topology, Trajectory, VectorField
 from simlearn.integrators import Euler
+from simlearn_checks import tangent
 from simlearn_checks.contraction import Contraction
+from simlearn_checks.tangent import setting
 
 SHEARED = [[-1.0, 5.0], [0.0, -2.0]]  # stable, but μ₂ = −1.5 + √26/2 = 1.0495
 METRIC = [[0.01, 0.0], [0.0, 1.0]]
@@ -47,7 +51,6 @@ def test_a_step_that_is_too_large_is_told(fields, tracks, simulator, metric):
 
 
 def test_a_metric_of_one_row_serves_every_row(fields, simulator, henon_heiles):
-    import simlearn
     from simlearn_mechanics import SpringChain
 
     held = tuple(SpringChain().draw(range(2), simlearn.sample_times(5, 0.1), 0))
@@ -87,3 +90,76 @@ def test_hidden_gradients_and_no_numbers_are_no_pass(fields, lorenz, simulator):
 def test_senseless_arguments_are_refused(given):
     with pytest.raises(ConfigError):
         Contraction(**given)
+
+
+class Driven(VectorField):
+    """dx/dt = (u − 1) x, or (t − 1) x where nothing drives it."""
+
+    dim = 1
+
+    def forward(self, t, x, topology):
+        return ((t if topology.inputs is None else topology.inputs) - 1) * x
+
+
+def late(values=None, steps=41, dt=0.1):
+    """One track over a time of four; ``values`` of the input, each for a fourth of it."""
+    t = simlearn.sample_times(steps, dt)
+    x = torch.linspace(1, 2, steps, dtype=torch.float64)[:, None, None]
+    inputs = None
+    if values:
+        held = torch.tensor(values, dtype=torch.float64).repeat_interleave(steps // len(values) + 1)
+        inputs = held[:steps, None, None]
+    return Trajectory(t, x, Topology.isolated(1), inputs=inputs)
+
+
+def test_every_state_has_its_own_input(simulator, metric):
+    evidence, one = Evidence((late([0.0, 3.0, 0.0, 0.0]),)), simulator(Driven())
+    found = Contraction().run(one, evidence)
+    assert found.verdict == "fail"
+    assert found.metrics[1].value == pytest.approx(2.0)
+    assert metric(found, "median rate").value == pytest.approx(-1.0)
+    (curve,) = found.curves.values()
+    assert max(curve.lines[0].y) == pytest.approx(2.0)  # along the rollout, which is driven alike
+    assert Contraction(rate=0.9).run(one, Evidence((late([0.0, 0.1]),))).verdict == "pass"
+
+
+def test_every_state_has_its_own_time(simulator, metric):
+    one, evidence = simulator(Driven()), Evidence((late(),), truth=Driven())
+    found = Contraction().run(one, evidence)
+    assert found.verdict == "fail"
+    assert found.metrics[1].value == pytest.approx(3.0)  # at t = 4
+    mine, _, true = found.curves["Contraction along a rollout"].lines
+    assert mine.y[100] == pytest.approx(0.0, abs=1e-9)  # at t = 1
+    assert true.y[-1] == pytest.approx(3.0)
+
+
+def test_systems_side_by_side_keep_their_times_and_inputs(simulator):
+    both = torch.cat([late([0.0, 0.5]).inputs, late([2.0, 4.0]).inputs], 1)
+    x = late().x.expand(-1, 2, -1).clone()
+    t = torch.stack([late().t, late().t + 1], 1)
+    many = Trajectory(t, x, Topology.isolated(2), inputs=both)
+    where = setting(Evidence((many,)), 1000)
+    assert where.t[:4].tolist() == pytest.approx([0.0, 1.0, 0.1, 1.1])
+    assert where.inputs.flatten()[:4].tolist() == [0.0, 2.0, 0.0, 2.0]
+    mixed = Evidence((late([0.0, 1.0]), late()))
+    with pytest.raises(DataError, match="some do not"):
+        setting(mixed, 4)
+
+
+@pytest.mark.parametrize("most", [1, 10])
+def test_anchors_in_pieces_are_the_same_anchors(fields, tracks, simulator, monkeypatch, most):
+    def judged(field, held):
+        return Contraction(states=7).run(simulator(field), Evidence(held)).metrics
+
+    cases = [(fields.Linear(SHEARED), tracks(3, 2)), (Driven(), (late([0.0, 3.0]),))]
+    whole = [judged(*case) for case in cases]
+    monkeypatch.setattr(tangent, "NUMBERS", most)
+    seen = []
+    real = tangent.Setting.some
+    monkeypatch.setattr(
+        tangent.Setting, "some", lambda self, which: seen.append(1) or real(self, which)
+    )
+    for case, before in zip(cases, whole, strict=True):
+        for one, other in zip(judged(*case), before, strict=True):
+            assert one.value == pytest.approx(other.value, abs=1e-12)
+    assert len(seen) > 10

@@ -96,3 +96,22 @@ def test_few_held_out_states_get_neighbours(tracks, fields, simulator):
 def test_senseless_arguments_are_refused(given):
     with pytest.raises(ConfigError):
         Divergence(**given)
+
+
+def test_training_data_do_not_move_the_box(uniform, tracks, fields, simulator):
+    drift = fields.Linear([[0.2, 0.0], [0.0, 0.0]])
+    wide = Evidence(uniform.held_out, training=tracks(2, 2, size=100.0))
+    check = Divergence(horizon=100)
+    found = [check.run(simulator(drift, 0.1), one) for one in (uniform, wide)]
+    assert found[0].metrics == found[1].metrics
+    assert found[0].verdict == "fail"
+
+
+def test_driven_data_of_other_spacing_are_left_out(simulator):
+    from simlearn_mechanics import DrivenPendulum
+
+    held = list(DrivenPendulum().draw(range(3), simlearn.sample_times(60, 0.05), 0))
+    held[1:2] = [held[1].slice(0, None, 5)]
+    one = simulator(DrivenPendulum().truth(), 0.05)
+    found = Divergence(horizon=40).run(one, Evidence(held))
+    assert "1 of 3 held-out trajectories are sampled otherwise" in found.summary

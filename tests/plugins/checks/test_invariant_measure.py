@@ -143,3 +143,18 @@ def test_driven_data_have_no_measure_of_their_own(simulator):
 def test_senseless_arguments_are_refused(given):
     with pytest.raises(ConfigError):
         InvariantMeasure(**given)
+
+
+def test_data_of_other_spacing_are_left_out(turning, metric):
+    mixed = [*turning.held_out[:4], *(one.slice(0, None, 2) for one in turning.held_out[4:])]
+    found = judged(CHECK, Turning(), Evidence(mixed))
+    assert "2 of 6 held-out trajectories are sampled otherwise and left out" in found.summary
+    alone = judged(CHECK, Turning(), Evidence(turning.held_out[:4]))
+    assert found.metrics == alone.metrics
+
+
+def test_a_reference_that_meets_no_sample_is_left_out(turning, metric):
+    named = {"other": Simulator(Turning(), None, 0.7), "half": Simulator(Turning(0.15), None, 0.5)}
+    found = judged(CHECK, Turning(), Evidence(turning.held_out, references=named))
+    assert set(metric(found, "spectrum").beside) == {"half"}
+    assert metric(found, "spectrum").beside["half"] < 3

@@ -140,6 +140,7 @@ def test_a_truth_that_leaves_the_data_is_the_evidences_fault(fields, tracks, sim
         {"reference": []},
         {"reference": [math.nan]},
         {"reference": [1.0, 0.0], "count": 3},
+        {"reference": [0.0, -1.0]},  # nothing says what is allowed
     ],
 )
 def test_senseless_arguments_are_refused(given):
@@ -153,3 +154,43 @@ def test_more_exponents_than_components_are_refused(lorenz, simulator):
             LyapunovSpectrum(**given).run(simulator(Lorenz63Law()), Evidence(lorenz))
     with pytest.raises(DataError, match="held-out trajectory"):
         LyapunovSpectrum().run(simulator(Lorenz63Law()), Evidence())
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0])
+@pytest.mark.parametrize("dt", [0.0001, 0.001, 0.01])
+def test_short_orbits_do_not_pass_what_is_wrong(fields, lorenz, metric, simulator, rate, dt):
+    still = fields.Linear((rate * torch.eye(3)).tolist())
+    check = LyapunovSpectrum(steps=1000, starts=8, reference=[0.9056])
+    found = check.run(simulator(still, dt), Evidence(lorenz))
+    assert found.verdict == "fail"
+    assert not metric(found, "beyond noise").passed
+    if dt < 0.01:
+        assert metric(found, "noise over").value > 1
+
+
+def test_short_orbits_do_not_pass_what_is_right(lorenz, metric, simulator):
+    check = LyapunovSpectrum(steps=200, transient=0, starts=8)
+    found = check.run(simulator(Lorenz63Law()), Evidence(lorenz, truth=Lorenz63Law()))
+    assert metric(found, "beyond noise").value == 0
+    assert metric(found, "noise over").value > 1  # 1 / t is 0.5
+    assert found.verdict == "fail"
+
+
+def test_a_truth_without_growth_needs_a_tolerance(fields, tracks, metric, simulator):
+    still = fields.Linear([[0.0, 0.0], [0.0, 0.0]])
+    evidence = Evidence(tracks(4, 2, steps=50), truth=still)
+    given = {"steps": 50, "transient": 0, "starts": 8}
+    assert LyapunovSpectrum(**given).run(simulator(still, 0.1), evidence).verdict == "fail"
+    allowed = LyapunovSpectrum(**given, tolerance=0.3).run(simulator(still, 0.1), evidence)
+    assert allowed.verdict == "pass"
+
+
+def test_training_data_do_not_move_the_border(fields, tracks, simulator):
+    held, wide = tracks(4, 2, steps=50), tracks(2, 2, steps=50, size=1000.0)
+    check = LyapunovSpectrum(steps=60, transient=20, starts=4)
+    found = [
+        check.run(simulator(fields.Escaping(-99.0), 0.02), Evidence(held, training)).summary
+        for training in ((), wide)
+    ]
+    assert "left the region of the data" in found[0]
+    assert found[0] == found[1]

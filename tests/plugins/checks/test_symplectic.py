@@ -9,6 +9,7 @@ import simlearn
 from simlearn import ConfigError, Evidence, Simulator
 from simlearn.dynamics import HenonMap, MLPField
 from simlearn.integrators import RK4, Euler, ImplicitMidpoint, Leapfrog, Yoshida4
+from simlearn_checks import tangent
 from simlearn_checks.symplectic import SymplecticDefect
 from simlearn_mechanics import ThreeBody
 
@@ -87,3 +88,16 @@ def test_senseless_arguments_are_refused(name):
         SymplecticDefect(**{name: 0})
     with pytest.raises(ConfigError, match=name):
         SymplecticDefect(**{name: -1})
+
+
+def test_anchors_in_pieces_are_the_same_anchors(henon_heiles, monkeypatch):
+    def judged():
+        one = Simulator(henon_heiles.truth, RK4(), 0.1)
+        return SymplecticDefect(steps=20, states=7).run(one, henon_heiles)
+
+    whole = judged()
+    monkeypatch.setattr(tangent, "NUMBERS", 40)
+    for one, other in zip(judged().metrics, whole.metrics, strict=True):
+        assert one.value == pytest.approx(other.value, rel=1e-6)
+    pieces = list(tangent.setting(henon_heiles, 7).parts())
+    assert [len(one.x) for one in pieces] == [2, 2, 2, 1]

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+import simlearn
 from simlearn import ConfigError, DataError, Evidence, Simulator
 from simlearn.integrators import RK4, Euler
 from simlearn_chaos import Lorenz63Law
@@ -89,3 +90,49 @@ def test_a_horizon_longer_than_the_evidence_is_refused(lorenz, simulator):
 def test_senseless_arguments_are_refused(name, value):
     with pytest.raises(ConfigError, match=name):
         ValidPredictionTime(**{name: value})
+
+
+def every_other(lorenz):
+    return (*lorenz[:2], *(one.slice(0, None, 2) for one in lorenz[2:]))
+
+
+def test_data_of_other_spacing_are_not_compared(lorenz, metric, simulator):
+    check = ValidPredictionTime(horizon=300, exponent=LAMBDA)
+    found = check.run(simulator(Lorenz63Law()), Evidence(every_other(lorenz)))
+    assert metric(found, "lower quartile").value == pytest.approx(3 * LAMBDA)
+    assert "2 of 4 held-out trajectories are sampled otherwise and left out" in found.summary
+    whole = check.run(simulator(Lorenz63Law()), Evidence(lorenz))
+    assert "left out" not in whole.summary
+
+
+def test_a_horizon_is_worth_whole_samples(lorenz, metric, simulator):
+    coarse = Evidence([one.slice(0, None, 10) for one in lorenz])
+    with pytest.raises(DataError, match="reaches no sample"):
+        ValidPredictionTime(horizon=5, exponent=LAMBDA).run(simulator(Lorenz63Law()), coarse)
+    # 119 steps are 11 samples of ten, 0.996 Lyapunov times
+    with pytest.raises(ConfigError, match="A horizon of 110 steps is 0"):
+        ValidPredictionTime(horizon=119, exponent=LAMBDA).run(simulator(Lorenz63Law()), coarse)
+    found = ValidPredictionTime(horizon=120, exponent=LAMBDA).run(simulator(Lorenz63Law()), coarse)
+    assert found.verdict == "pass"
+
+
+@pytest.mark.parametrize("dt", [0.007, 7.0])
+def test_a_reference_that_meets_no_sample_is_left_out(lorenz, metric, simulator, dt):
+    named = {"other": simulator(Lorenz63Law(), dt), "like": simulator(Lorenz63Law(), 0.02)}
+    check = ValidPredictionTime(horizon=300, exponent=LAMBDA)
+    found = check.run(simulator(Lorenz63Law()), Evidence(lorenz, references=named))
+    assert found.verdict == "pass"
+    assert set(metric(found, "median").beside) == {"like"}
+    assert len(found.curves["Forecasts that still hold"].lines) == 2
+
+
+def test_a_driven_system_needs_an_exponent(simulator):
+    from simlearn_mechanics import DrivenPendulum
+
+    held = tuple(DrivenPendulum().draw(range(2), simlearn.sample_times(60, 0.05), 0))
+    judged = simulator(DrivenPendulum().truth(), 0.05)
+    found = ValidPredictionTime(horizon=40).run(judged, Evidence(held))
+    assert found.verdict == "not_applicable"
+    assert "Give `exponent`" in found.summary
+    given = ValidPredictionTime(horizon=40, exponent=1.0).run(judged, Evidence(held))
+    assert given.verdict == "pass", given.summary

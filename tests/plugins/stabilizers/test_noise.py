@@ -398,7 +398,7 @@ def test_the_shift_along_a_window():
     for target, kappa, shares in [
         ("corrected", None, [1, 0, 0, 0]),
         ("uncorrected", None, [1, 1, 1, 1]),
-        ("restoring", 3.0, [0.7**k for k in range(4)]),
+        ("restoring", 3.0, [math.exp(-3.0 * DT * k) for k in range(4)]),
     ]:
         moved = seen(NoiseInjection(0.3, target, kappa)).perturb(window, flow(), generator())
         off, rate = moved.x - window.x, {"corrected": 1 / DT, "restoring": 3.0}.get(target, 0.0)
@@ -413,7 +413,7 @@ def test_irregular_times():
     window = windows(4, times, count=2000)
     moved = seen(NoiseInjection(0.3, "restoring", 2.0)).perturb(window, flow(), generator())
     off = moved.x - window.x
-    for k, share in enumerate([1.0, 0.8, 0.8 * 0.7, 0.8 * 0.7 * 0.9]):
+    for k, share in enumerate(torch.exp(-2.0 * times).tolist()):
         torch.testing.assert_close(off[k], share * off[0], rtol=0, atol=1e-12)
     dead = seen(NoiseInjection(0.3, "corrected")).perturb(window, flow(), generator())
     torch.testing.assert_close(dead.x[1:], window.x[1:], rtol=0, atol=1e-12)
@@ -425,7 +425,7 @@ def test_systems_of_one_window_have_their_own_times():
     window = dataclasses.replace(window, t=window.t[:, None] * own)
     moved = seen(NoiseInjection(0.3, "restoring", 1.0)).perturb(window, flow(), generator())
     off = moved.x - window.x
-    share = (1 - DT * own)[:, None]
+    share = torch.exp(-DT * own)[:, None]
     torch.testing.assert_close(off[1], share * off[0], rtol=0, atol=1e-12)
     torch.testing.assert_close(off[2], share**2 * off[0], rtol=0, atol=1e-12)
     dead = seen(NoiseInjection(0.3, "corrected")).perturb(window, flow(), generator())
@@ -442,7 +442,7 @@ def test_the_automatic_rate_is_that_of_the_data_and_at_most_half_a_step():
         stabilizer.observe(simulator, data)
         moved = stabilizer.perturb(window, simulator, generator())
         off = moved.x - window.x
-        torch.testing.assert_close(off[1], (1 - rate * 0.1) * off[0], rtol=1e-2, atol=0)
+        torch.testing.assert_close(off[1], math.exp(-rate * 0.1) * off[0], rtol=1e-2, atol=0)
 
 
 @pytest.mark.parametrize("target", CONVENTIONS)
@@ -508,3 +508,36 @@ def test_arguments_that_make_no_sense_are_refused(wrong):
 def test_an_unknown_place_is_refused():
     with pytest.raises(ConfigError):
         NoiseInjection(where="somewhere")
+
+
+@pytest.mark.parametrize("kappa", [2.0, 5.0, 9.0, 15.0])
+def test_a_restoring_rate_is_learned_from_differences_too_and_never_teaches_growth(kappa):
+    """Central differences of a shift exp(−κ t): −sinh(κ Δ) / Δ, whatever κ."""
+    window = windows(3, derivative=False, count=2000)
+    noise = seen(NoiseInjection(0.5, "restoring", kappa, where="everywhere"))
+    off = noise.perturb(window, flow(), generator()).x - window.x
+    slope = (off[2] - off[0]) / (2 * DT)
+    torch.testing.assert_close(slope, -math.sinh(kappa * DT) / DT * off[1], rtol=1e-9, atol=1e-12)
+    assert float(off.abs().amax()) == float(off[0].abs().amax())
+
+
+def test_single_states_with_recorded_slopes_have_a_rate_of_their_own():
+    """Where no two states follow one another, the recorded slopes tell the rate."""
+    whole = seen_data()
+    alone = [
+        Trajectory(one.t[k : k + 1], one.x[k : k + 1], one.topology, one.derivative[k : k + 1])
+        for one in whole
+        for k in range(0, one.steps, 7)
+    ]
+    noise = NoiseInjection(0.1)
+    noise.observe(flow(), alone)
+    window = windows(2, count=2000)
+    off = noise.perturb(window, flow(), generator()).x - window.x
+    assert float((off[1] / off[0]).nan_to_num(1.0).max()) < 1.0
+
+
+def seen_data():
+    t = DT * torch.arange(100, dtype=F64)
+    orbit = torch.stack([torch.cos(t), torch.sin(t), 0 * t, 0 * t], -1) @ FRAME.T
+    turn = torch.stack([-torch.sin(t), torch.cos(t), 0 * t, 0 * t], -1) @ FRAME.T
+    return [Trajectory(t, orbit[:, None], Topology.isolated(1), derivative=turn[:, None])]

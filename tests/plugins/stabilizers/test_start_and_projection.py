@@ -23,8 +23,10 @@ from simlearn.dynamics import (
 )
 from simlearn.integrators import RK4, ImplicitMidpoint, Leapfrog
 from simlearn_stabilizers import (
+    HurwitzStable,
     ProjectedField,
     ProjectedMap,
+    SpectralNorm,
     StableInitialization,
     Standardize,
     SubspaceProjection,
@@ -406,3 +408,58 @@ def test_single_precision_projections():
     answer = field(0.0, x, Topology.isolated(20))
     assert answer.dtype == torch.float32
     assert bool(answer.isfinite().all())
+
+
+def test_a_rate_beyond_the_step_is_refused_for_a_field():
+    """It would take back more than there is, and an explicit scheme would explode."""
+    with pytest.raises(ConfigError, match="more than there is"):
+        wrapped(drawn(MLPField(3, 8)), plane(), rate=50.0)
+
+
+def test_a_projected_field_steps_in_single_precision_too():
+    field = wrapped(drawn(MLPField(3, 8)), plane()).float()
+    alone = ProjectedField(MLPField(3, 8), rank=2)
+    for one in (field, alone):
+        assert (
+            one(
+                0.0,
+                torch.randn(3, 3, generator=torch.Generator().manual_seed(0)),
+                Topology.isolated(3),
+            )
+            .isfinite()
+            .all()
+        )
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_a_stable_start_under_a_norm_bound_is_still_stable(order):
+    """The weights go through the constraint; its own columns are only made smaller."""
+    both = [StableInitialization(), SpectralNorm()]
+    law = drawn(MLPField(3, 8))
+    one = simulator(law)
+    for stabilizer in both[::-1] if order else both:
+        one.take(stabilizer.wrap(one.dynamics))
+    for stabilizer in both[::-1] if order else both:
+        stabilizer.prepare(one, plane())
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(0), dtype=F64)
+    j = torch.stack(
+        [
+            torch.func.jacrev(lambda s: one.dynamics(0.0, s[None], Topology.isolated(1))[0])(s)
+            for s in x
+        ]
+    )
+    assert float(torch.linalg.eigvalsh((j + j.mT) / 2).max()) < 0
+
+
+def test_a_stable_start_that_a_constraint_would_change_is_refused():
+    law = drawn(LinearField(3))
+    one = simulator(law)
+    one.take(HurwitzStable().wrap(one.dynamics))
+    try:
+        StableInitialization(5.0).prepare(one, plane())
+    except ConfigError:
+        return
+    assert (
+        float(torch.linalg.eigvalsh(one.dynamics.linear.weight + one.dynamics.linear.weight.mT)[-1])
+        < 0
+    )
