@@ -204,3 +204,18 @@ def test_the_horizon_of_the_gate_fits_what_is_held_out():
     mixed = tuple(one.slice(0, 101 - 5 * k) for k, one in enumerate(drawn))
     found = propose(Dataset(mixed, {"units": dict(Pendulum().units())}, ""))
     assert found.gate["suites"]["full"][1]["init_args"]["horizon"] <= 0.6 * 45
+
+
+def test_redundant_columns_are_kept_on_their_span_and_asked_about(tmp_path):
+    """A constant column and a multiple of another: the remedy and the check are proposed."""
+    t = 0.05 * torch.arange(120, dtype=torch.float64)
+    q, v = t.cos(), -t.sin()
+    x = torch.stack([q, v, 2 * q, 0 * t + 1.7], -1)[:, None]
+    path = tmp_path / "data.h5"
+    tracks = [simlearn.Trajectory(t, x * k, simlearn.Topology.isolated(1)) for k in (1.0, 1.2, 1.4)]
+    simlearn.write(path, tracks, {})
+    found = propose(simlearn.read(path))
+    # scaled copies move the constant, so only the multiple is empty in all of them
+    assert found.config["model"]["stabilizers"][-1] == "SubspaceProjection"
+    assert found.gate["suites"]["full"][-1]["class_path"] == "UnlearnableDirections"
+    assert any("carry no energy" in reason for reason in found.reasons)

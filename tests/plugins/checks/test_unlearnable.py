@@ -6,11 +6,13 @@ from torch import nn
 
 import simlearn
 from simlearn import DataError, Evidence, Graph, Simulator, Topology, Trajectory
-from simlearn.dynamics import Flattened, MLPField, SeparableEnergy, VectorField
+from simlearn.dynamics import Flattened, LinearMap, MLPField, SeparableEnergy, VectorField
 from simlearn.integrators import RK4, Leapfrog
+from simlearn.training.objectives import OneStep
 from simlearn_chaos import Henon, Hopf, Lorenz63
 from simlearn_checks import UnlearnableDirections
 from simlearn_mechanics import DrivenPendulum, SpringChain
+from simlearn_stabilizers import SubspaceProjection
 
 T = 0.1 * torch.arange(60, dtype=torch.float64)
 
@@ -217,3 +219,89 @@ def test_too_few_neighbours_are_refused():
         judged(Hopf().truth(), data, neighbours=2)
     with pytest.raises(DataError, match="samples for"):
         judged(Hopf().truth(), data, neighbours=500)
+
+
+def test_siblings_must_be_siblings():
+    """Models of one description with other weights; a stranger and the same model are refused."""
+    plane = alone(T.sin(), T.cos(), 0 * T)
+    one = Simulator(seeded(lambda: MLPField(3, width=8)), RK4(), 0.1)
+    wider = Simulator(seeded(lambda: MLPField(3, width=9)), RK4(), 0.1)
+    for sibling, text in ((wider, "another model"), (one, "has the weights")):
+        evidence = Evidence([plane], [plane], siblings=[sibling])
+        with pytest.raises(simlearn.ConfigError, match=text):
+            simlearn.check(one, evidence, [UnlearnableDirections(horizon=20, anchors=4)])
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        lambda x: torch.from_numpy(-x.detach().numpy()),
+        lambda x: -x + torch.randn_like(x),
+        lambda x: torch.cat([x, x], -1),
+    ],
+    ids=["numpy", "random", "shape"],
+)
+def test_a_field_that_cannot_be_differentiated_is_a_finding(rule):
+    finding = judged(Field(rule), [alone(T.sin(), T.cos(), 0 * T)])
+    assert finding.verdict == "fail"
+    assert "cannot be differentiated" in finding.summary
+
+
+def test_edge_attributes_of_every_anchor_are_its_own():
+    """The truth leaks nothing, whatever the weights of the edges of each trajectory."""
+    field, tracks = seeded(Weighted), []
+    for weight in (1.0, 2.0, 3.0):
+        top = ring(6).replace(edge_attr=torch.full((12, 1), weight, dtype=T.dtype))
+        start = torch.full((6, 1), weight, dtype=T.dtype)  # all alike: waves are null
+        tracks.append(Simulator(field, RK4(), 0.1).rollout(start, 30, top))
+    finding = judged(field, tracks, tracks[:1])
+    assert value(finding, "leak") < 1e-12
+
+
+class Weighted(VectorField):
+    """Pairs whose effect is weighted by the edge."""
+
+    def __init__(self):
+        super().__init__()
+        self.dim = 1
+        self.net = nn.Linear(2, 1)
+
+    def forward(self, t, x, topology):
+        source, target = topology.graph.edge_index
+        pushed = self.net(torch.cat([x[source], x[target]], -1)).tanh()
+        return torch.zeros_like(x).index_add(0, target, topology.edge_attr * pushed)
+
+
+def test_slow_directions_are_those_that_descent_had_no_time_for():
+    """A linear map by SGD: long training leaves none, a short one leaves all."""
+    rng = torch.Generator().manual_seed(0)
+    x, m = (torch.randn(n, 4, generator=rng, dtype=T.dtype) for n in (200, 4))
+    pairs = [
+        Trajectory(T[:2] * 10, torch.stack([one, 0.3 * one @ m.T])[:, None], Topology.isolated(1))
+        for one in x
+    ]
+    said = []
+    for rate, epochs in ((0.1, 200), (1e-3, 2)):
+        simulator = simlearn.fit(
+            Simulator(seeded(lambda: LinearMap(4)), None, 1.0),
+            pairs,
+            objective=OneStep(),
+            optimizer=lambda w, rate=rate: torch.optim.SGD(w, lr=rate),
+            progress=False,
+            max_epochs=epochs,
+        )
+        check = UnlearnableDirections(horizon=20, anchors=8)
+        (item,) = simlearn.check(simulator, Evidence(pairs[:1], pairs), [check]).items
+        said.append(value(item.finding, "directions with data"))
+    assert said == [4, 0]
+
+
+def test_a_projection_without_a_restoring_rate_is_neutral_and_no_symmetry():
+    plane = [alone(T.sin(), T.cos(), 0 * T)]
+    simulator = Simulator(seeded(lambda: MLPField(3, width=8)), RK4(), 0.1)
+    stabilizer = SubspaceProjection(rate=0.0)
+    stabilizer.observe(simulator, plane)
+    field = stabilizer.wrap(simulator.dynamics).double().requires_grad_(False)
+    finding = judged(field, plane, plane)
+    assert value(finding, "exact nulls by symmetry") == 0
+    assert finding.verdict == "fail"
