@@ -75,8 +75,8 @@ class ValidPredictionTime(simlearn.Check):
 
     @classmethod
     def examples(cls) -> list[ValidPredictionTime]:
-        """Forty steps."""
-        return [cls(horizon=40, starts=5, exponent=1.0)]
+        """Forty steps, with the exponent computed and given."""
+        return [cls(horizon=40, starts=5), cls(horizon=40, starts=5, exponent=1.0)]
 
     def run(self, simulator: Simulator, evidence: Evidence) -> Finding:
         """Forecast from every start and see when each is lost."""

@@ -48,3 +48,23 @@ def test_another_config_is_refused(tmp_path, monkeypatch, capsys):
     wide = ["--model.simulator.dynamics.init_args.width", "13"]
     assert cli.run(["validate", "-c", "a.yaml", "--run", "one", *wide]) == 7
     assert "do not fit the simulator of the config" in capsys.readouterr().err
+
+
+def test_a_resume_with_another_stabilizer_is_refused(tmp_path, monkeypatch, capsys):
+    """The checkpoint holds other weights than the config asks for: exit 7, one sentence."""
+    monkeypatch.chdir(tmp_path)
+    body = {**CONFIG, "model": {**CONFIG["model"], "stabilizers": ["SubspaceProjection"]}}
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump(body))
+    (tmp_path / "b.yaml").write_text(yaml.safe_dump(CONFIG))
+    assert cli.run(["fit", "-c", "a.yaml", "--run", "one"]) == 0
+    resumed = ["fit", "-c", "b.yaml", "--run", "one", "--resume", "--trainer.max_epochs", "3"]
+    assert cli.run(resumed) == 7
+    assert "holds other weights than the config asks for" in capsys.readouterr().err
+
+
+def test_a_gate_for_a_run_that_is_not_there_makes_no_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    gate = tmp_path / "gate.yaml"
+    gate.write_text("schema: 1\nsuites: {full: [Bounded]}\n")
+    assert cli.run(["check", "runs/typo", "--data", "x.h5", "-c", str(gate)]) == 7
+    assert not (tmp_path / "runs").exists()
