@@ -4,11 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test docs lint clean help
+.PHONY: setup demo test test-slow docs lint clean help
 
 help:
 	@echo "make demo   learn the solar system from the real ephemeris and judge the simulator (about 2 minutes)"
 	@echo "make test   the whole test suite, lint, types and import contracts"
+	@echo "make test-slow  the tests that take longest: whole examples, long orbits, a real compilation"
 	@echo "make docs   the documentation as a site for the file system: site/index.html"
 	@echo "make setup  only the environment: $(VENV)"
 
@@ -31,7 +32,10 @@ test: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow
 
 docs: $(STAMP)
 	@$(BIN)/python -c 'import material' 2>/dev/null || \

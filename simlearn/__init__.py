@@ -48,9 +48,12 @@ if TYPE_CHECKING:
     from simlearn.state import Topology as Topology
     from simlearn.state import Trajectory as Trajectory
     from simlearn.training.fit import fit as fit
+    from simlearn.training.ladder import Ladder as Ladder
+    from simlearn.training.ladder import ladder as ladder
     from simlearn.training.objective import Objective as Objective
     from simlearn.training.stabilizer import Stabilizer as Stabilizer
     from simlearn.training.start import ClosedForm as ClosedForm
+    from simlearn.training.start import Start as Start
 
 # Where each public name lives. Imported on first use: `import simlearn` pulls in neither torch nor
 # lightning.
@@ -81,7 +84,8 @@ _HOMES = {
     "training.fit": ("fit",),
     "training.objective": ("Objective",),
     "training.stabilizer": ("Stabilizer",),
-    "training.start": ("ClosedForm",),
+    "training.ladder": ("Ladder", "ladder"),
+    "training.start": ("ClosedForm", "Start"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

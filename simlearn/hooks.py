@@ -18,8 +18,8 @@ hookimpl = pluggy.HookimplMarker("simlearn")
 def simlearn_components() -> Iterable[type]:  # type: ignore[empty-body]
     """Name the component classes this plugin offers.
 
-    Dynamics, integrators, dataset generators, objectives, stabilizers and checks; final classes
-    only.
+    Dynamics, integrators, dataset generators, objectives, starts, stabilizers and checks; final
+    classes only.
     """
 
 

@@ -49,7 +49,10 @@ class EnergyDrift(simlearn.Check):
             kind = type(field).__name__
             return Finding.not_applicable(f"Neither {kind} nor a known truth has an energy.")
         if not getattr(source, "autonomous", True):
-            return Finding.not_applicable("The force depends on time: energy is not conserved.")
+            return Finding.not_applicable(
+                f"{type(source).__name__} does not conserve its energy: it loses some, or a force "
+                "that depends on time brings some."
+            )
         rolled = evidence.rollouts(simulator, self.horizon, kept_every(self.horizon))
         energies = {name: _energies(name, one, simulator, evidence) for name, one in rolled.items()}
         found = {name: _trend(energies[name], one) for name, one in rolled.items()}

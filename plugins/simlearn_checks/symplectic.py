@@ -10,7 +10,7 @@ from torch import Tensor
 
 import simlearn
 from simlearn import Curve, Evidence, Finding, Line, Metric, Simulator, Topology
-from simlearn.analysis.flat import Motion
+from simlearn.analysis.flat import Motion, doubled
 from simlearn.analysis.jacobian import jacobian, push
 from simlearn.analysis.symplectic import canonical, defect, mispairing
 from simlearn.dynamics import Map
@@ -33,7 +33,8 @@ class SymplecticDefect(simlearn.Check):
     (rows times √|w_i|), so the defect has no unit. Growth over many steps is told by the singular
     values of the product of all J: σ_i σ_n+1−i = 1. That pairing holds at any time, while exponents
     by QR have it only as 1 / t. Steps of plain Runge-Kutta schemes are not symplectic, however
-    small.
+    small. A scheme that carries a copy of the state (Tao) is symplectic on state and copy together,
+    and looked at there: both copies count with the field's form.
 
     Args:
         limit: Largest allowed entry of Jᵀ Ω J − Ω.
@@ -60,7 +61,8 @@ class SymplecticDefect(simlearn.Check):
         if weights is None or where.x.shape[1] % 2:
             kind = type(simulator.dynamics).__name__
             return Finding.not_applicable(f"{kind} claims no symplectic form.")
-        motion = where.motion(simulator)
+        where, weights, note = _with_copy(simulator, where, weights)
+        motion = _motion(simulator, where)
         trusted = smooth(motion, where, evidence.seed)
         if not trusted.passed:
             return rough(trusted, motion, where, MEANING)
@@ -80,7 +82,7 @@ class SymplecticDefect(simlearn.Check):
             metrics,
             f"A step {'keeps' if good else 'does not keep'} the symplectic form: largest defect "
             f"{worst:.2g} at {len(each)} states; growth and decay pair to {grown.worst:.2g} over "
-            f"{grown.steps} steps.{blown}",
+            f"{grown.steps} steps.{blown}{note}",
             {"Growth and decay": _fan(grown, since(evidence))},
             (
                 "Use a symplectic scheme: Leapfrog or Yoshida4 for a SplitField, ImplicitMidpoint "
@@ -91,11 +93,31 @@ class SymplecticDefect(simlearn.Check):
         )
 
 
+def _extended(simulator: Simulator) -> bool:
+    return simulator.integrator is not None and simulator.integrator.extended
+
+
+def _with_copy(
+    simulator: Simulator, where: Setting, weights: Tensor
+) -> tuple[Setting, Tensor, str]:
+    """Anchors and weights of state and copy together, where there is a copy, and a word on it."""
+    if not _extended(simulator):
+        return where, weights, ""
+    both = replace(where, x=where.x.repeat(1, 2), scale=where.scale.repeat(2))
+    scheme = type(simulator.integrator).__name__
+    return both, weights.repeat(2), f" That is of state and copy together, as {scheme} moves them."
+
+
+def _motion(simulator: Simulator, where: Setting) -> Motion:
+    """A step at the anchors, with the copy where there is one."""
+    return doubled(simulator, where.topologies) if _extended(simulator) else where.motion(simulator)
+
+
 def _defects(simulator: Simulator, where: Setting, weights: Tensor) -> Tensor:
     """The largest entry of JᵀΩJ − Ω at every anchor."""
     found = []
     for part in where.parts():
-        plain, x, form = canonical(part.motion(simulator), part.x, weights)
+        plain, x, form = canonical(_motion(simulator, part), part.x, weights)
         j = jacobian(lambda y, plain=plain, t=part.t0: plain(y, t), x)  # type: ignore[misc]
         found.append(defect(j, form))
     return torch.cat(found)
@@ -148,7 +170,7 @@ def pairing(simulator: Simulator, where: Setting, weights: Tensor, steps: int) -
 
 def _paired(simulator: Simulator, where: Setting, weights: Tensor, steps: int) -> Growth:
     """The same of as many anchors as fit into memory."""
-    plain, x, _ = canonical(where.motion(simulator), where.x, weights)
+    plain, x, _ = canonical(_motion(simulator, where), where.x, weights)
     dt = simulator.dt
     product = torch.eye(x.shape[1], dtype=x.dtype).repeat(len(x), 1, 1)
     worst, look, done = 0.0, max(1, steps // LOOKS), 0

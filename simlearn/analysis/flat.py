@@ -25,7 +25,10 @@ class Motion(Protocol):
 
 
 def stepper(simulator: Simulator, topology: Topology | None = None) -> Motion:
-    """One step of a simulator on flattened states.
+    """One step of a simulator on flattened states, the integrator started anew.
+
+    Steps in a row are a rollout where the start is a function of the state alone. A scheme that
+    carries a copy of the state (Tao) makes another map of it; `doubled` is its own.
 
     Args:
         simulator: Of a field or a map, on vectors or on a graph.
@@ -40,6 +43,31 @@ def stepper(simulator: Simulator, topology: Topology | None = None) -> Motion:
     def step(x: Tensor, t: Time = 0.0) -> Tensor:
         many = _for_all(one, x)
         return simulator.step(x.reshape(many.rows, -1), many, t).reshape(x.shape)
+
+    return step
+
+
+def doubled(simulator: Simulator, topology: Topology | None = None) -> Motion:
+    """One step of state and copy, side by side, of a scheme whose carry begins with a copy.
+
+    ``[anchors, 2n]`` to the same. What else is carried is a function of (q, copy of p), as in
+    `Tao`, and is made anew.
+
+    Raises:
+        ConfigError: The scheme has no copy, or the systems are neither one nor one an anchor.
+    """
+    scheme, field = simulator.integrator, simulator.dynamics
+    if scheme is None or not scheme.extended:
+        raise ConfigError(f"{simulator.name} has no copy of its state; take `stepper`.")
+    one = Topology.isolated(1) if topology is None else topology
+
+    def step(both: Tensor, t: Time = 0.0) -> Tensor:
+        many = _for_all(one, both)
+        x, copy = (part.reshape(many.rows, -1) for part in both.chunk(2, dim=1))
+        (q, _), (_, b) = x.chunk(2, dim=1), copy.chunk(2, dim=1)
+        rest = scheme.start(field, t, torch.cat([q, b], dim=1), many)[1:]
+        after, carry = scheme.step(field, t, x, simulator.dt, many, (copy, *rest))
+        return torch.cat([y.reshape(len(both), -1) for y in (after, carry[0])], dim=1)
 
     return step
 

@@ -10,15 +10,17 @@ from simlearn.data.generate import DatasetGenerator
 from simlearn.dynamics.base import Dynamics
 from simlearn.integrators.base import Integrator
 from simlearn.stability.check import Check
-from simlearn.training import objectives
+from simlearn.training import ladder, objectives, start
 from simlearn.training.objective import Objective
 from simlearn.training.stabilizer import Stabilizer
+from simlearn.training.start import Start
 
 KINDS: tuple[type[Component], ...] = (
     Dynamics,
     Integrator,
     DatasetGenerator,
     Objective,
+    Start,
     Stabilizer,
     Check,
 )
@@ -35,7 +37,7 @@ class CoreComponents:
     @hooks.hookimpl
     def simlearn_components(self) -> list[type]:
         """Final classes of the core rooms."""
-        rooms = (dynamics, integrators, objectives)
+        rooms = (dynamics, integrators, objectives, start, ladder)
         found = [value for room in rooms for value in vars(room).values()]
         kinds = [
             c for c in found if inspect.isclass(c) and kind_of(c) and not inspect.isabstract(c)

@@ -65,13 +65,17 @@ class FitCLI(LightningCLI):
         """Evaluate trained weights: the checkpoint's, or those of the run's archive."""
         if self.run_of.checkpoint is None:
             # stabilizers may have wrapped what the config names; constraints are folded already
-            trained = archive.load(self.run_of.folder).dynamics
+            loaded = archive.load(self.run_of.folder)
+            trained = loaded.dynamics
             named = json.dumps(describe(self.model.simulator.dynamics), sort_keys=True)
-            if named not in json.dumps(describe(trained), sort_keys=True):
+            replaced = self.model.start is not None and self.model.start.replaces
+            if not replaced and named not in json.dumps(describe(trained), sort_keys=True):
                 raise ArchiveError(
                     f"The weights of {self.run_of.folder} do not fit the simulator of the config. "
                     f"Use the run's own config: -c {self.run_of.folder / 'config.yaml'}"
                 )
+            if replaced:
+                self.model.simulator.integrator = loaded.integrator
             self.model.simulator.take(trained)
             self.model.simulator.to(self.model.number)
             self.model.wrapped = True

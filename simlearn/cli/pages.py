@@ -17,6 +17,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "Integrator": ("model", "simulator", "integrator"),
     "DatasetGenerator": ("data", "generator"),
     "Objective": ("model", "objective"),
+    "Start": ("model", "start"),
     "Stabilizer": ("model", "stabilizers", "-"),
     "Check": ("suites", "smoke", "-"),
 }

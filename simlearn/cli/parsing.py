@@ -26,6 +26,7 @@ from simlearn.integrators.base import Integrator
 from simlearn.stability.check import Check
 from simlearn.training.objective import Objective
 from simlearn.training.stabilizer import Stabilizer
+from simlearn.training.start import Start
 
 ALLOWED = (
     "lightning.pytorch.callbacks",
@@ -42,6 +43,7 @@ KIND_OF_KEY: dict[str, type[Component]] = {
     "integrator": Integrator,
     "generator": DatasetGenerator,
     "objective": Objective,
+    "start": Start,
     "stabilizers": Stabilizer,
     "check": Check,
 }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
 
+from simlearn import randomness
 from simlearn.component import ConfigError, DataError, describe
 from simlearn.data.generate import DatasetGenerator, sample_times
 from simlearn.data.screen import checked, column_names, common_interval, pieces, unused
@@ -31,6 +33,8 @@ class TrajectoryData(pl.LightningDataModule):
             zero).
         batch_size: Windows in a batch; all of them where it is not given.
         stride: States between the starts of two windows; by default windows lie end to end.
+        noise: Standard deviation of white noise added to the states that a generator draws, in
+            their own unit; derivatives stay exact. For trying what a training makes of it.
         missing: What happens to samples that are no numbers: "error" refuses them, "drop" cuts the
             trajectories there, as it does where samples are masked.
     """
@@ -47,6 +51,7 @@ class TrajectoryData(pl.LightningDataModule):
         batch_size: int | None = None,
         stride: int | None = None,
         missing: Literal["error", "drop"] = "error",
+        noise: float = 0.0,
     ):
         super().__init__()
         if (file is None) == (generator is None):
@@ -56,6 +61,11 @@ class TrajectoryData(pl.LightningDataModule):
             )
         if file is not None:
             unused(count=(count, 16), steps=(steps, 200), dt=(dt, 0.1))
+        if noise < 0 or (noise and generator is None):
+            raise ConfigError(
+                f"noise is a standard deviation and belongs to a generator, got {noise}"
+                + ("." if noise < 0 else " with a file: measured data have their own.")
+            )
         if not 0 <= held_out < 1:
             raise ConfigError(f"held_out is a share of the trajectories in [0, 1), got {held_out}.")
         self.file, self.generator, self.count, self.steps, self.dt = (
@@ -67,6 +77,7 @@ class TrajectoryData(pl.LightningDataModule):
         )
         self.seed, self.held_out = seed, held_out
         self.batch_size, self.stride, self.missing = batch_size, stride, missing
+        self.noise = noise
         self.given: Sequence[Trajectory] | None = None
         self.training: Sequence[Trajectory] = ()
         self.validation: Sequence[Trajectory] = ()
@@ -117,7 +128,10 @@ class TrajectoryData(pl.LightningDataModule):
                 "dt": self.dt,
                 "seed": self.seed,
             }
-            return list(self.generator.draw(range(self.count), times, self.seed))
+            if self.noise:
+                self.provenance["noise"] = self.noise
+            drawn = self.generator.draw(range(self.count), times, self.seed)
+            return [_blurred(one, self.noise, self.seed, k) for k, one in enumerate(drawn)]
         assert self.file is not None
         dataset = read(self.file)
         if not dataset.trajectories:
@@ -197,3 +211,11 @@ class TrajectoryData(pl.LightningDataModule):
         assert self.trainer is not None
         objective = self.trainer.lightning_module.objective
         return self._windows(self.validation or self.training, objective.length(self.training))
+
+
+def _blurred(one: Trajectory, noise: float, seed: int, number: int) -> Trajectory:
+    """The trajectory with white noise on its states."""
+    if not noise:
+        return one
+    rng = randomness.generator(seed, number, 1)
+    return replace(one, x=one.x + noise * torch.randn(one.x.shape, generator=rng).to(one.x))

@@ -8,33 +8,61 @@ from simlearn.dynamics.base import (
     VectorField,
     gradient_of,
 )
+from simlearn.dynamics.constrained import ConstrainedEnergy, ConstrainedField
+from simlearn.dynamics.dissipative import PortHamiltonian, RayleighField
 from simlearn.dynamics.energy import Energy, SeparableEnergy
 from simlearn.dynamics.graph import Newtonian, PairField
+from simlearn.dynamics.henon import GHNN, HenonNet
+from simlearn.dynamics.inertia import MechanicalSeries
+from simlearn.dynamics.lagrangian import LagrangianField
 from simlearn.dynamics.linear import Estimate, Multilinear
 from simlearn.dynamics.maps import HenonMap, ResidualMap
 from simlearn.dynamics.matrix import LinearField, LinearMap
+from simlearn.dynamics.mechanical import ConstantMassEnergy, MechanicalEnergy
+from simlearn.dynamics.metriplectic import Metriplectic
 from simlearn.dynamics.neural import Flattened, MLPField, Standardizable
 from simlearn.dynamics.pairforce import PairForce
+from simlearn.dynamics.pairs import PairEnergy
+from simlearn.dynamics.series import GenericSeries, SeparableSeries
+from simlearn.dynamics.shears import SymplecticMap
+from simlearn.dynamics.sympnets import GSympNet, LASympNet
 
 __all__ = [
+    "GHNN",
+    "ConstantMassEnergy",
+    "ConstrainedEnergy",
+    "ConstrainedField",
     "Dynamics",
     "Energy",
     "Estimate",
     "Flattened",
+    "GSympNet",
+    "GenericSeries",
     "HamiltonianField",
     "HenonMap",
+    "HenonNet",
+    "LASympNet",
+    "LagrangianField",
     "LinearField",
     "LinearMap",
     "MLPField",
     "Map",
+    "MechanicalEnergy",
+    "MechanicalSeries",
+    "Metriplectic",
     "Multilinear",
     "Newtonian",
+    "PairEnergy",
     "PairField",
     "PairForce",
+    "PortHamiltonian",
+    "RayleighField",
     "ResidualMap",
     "SeparableEnergy",
+    "SeparableSeries",
     "SplitField",
     "Standardizable",
+    "SymplecticMap",
     "VectorField",
     "gradient_of",
 ]

@@ -43,9 +43,11 @@ class Map(Dynamics):
 
     Attributes:
         symplectic: Whether the Jacobian of the map is a symplectic matrix for any weights.
+        any_step: Whether ``dt`` may be any number: the map is a flow of its own, or close to one.
     """
 
     symplectic: ClassVar[bool] = False
+    any_step: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, t: Time, x: Tensor, dt: Time, topology: Topology) -> Tensor:

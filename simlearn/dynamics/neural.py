@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from simlearn.component import ConfigError
 from simlearn.dynamics.base import Time, VectorField
+from simlearn.dynamics.slopes import input_gradient
 from simlearn.state import Topology
 
 
@@ -42,14 +43,8 @@ class TanhNet(nn.Module):
         inference mode and costs half of `torch.func.grad`.
         """
         *hidden, last = self._linear()
-        slopes = []
-        for layer in hidden:
-            x = torch.tanh(layer(x))
-            slopes.append(1 - x * x)
-        gradient = last.weight.expand(x.shape[0], -1)
-        for layer, slope in zip(reversed(hidden), reversed(slopes), strict=True):
-            gradient = (gradient * slope) @ layer.weight
-        return gradient
+        own = [tensor for layer in hidden for tensor in (layer.weight, layer.bias)]
+        return input_gradient(x, last.weight, own)
 
 
 def positive(**sizes: int) -> None:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from types import UnionType
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from simlearn.component import Component, optional
-from simlearn.dynamics.base import SplitField, Time, VectorField
+from simlearn.dynamics.base import HamiltonianField, SplitField, Time, VectorField
 from simlearn.state import Topology
 
 Carry = tuple[Tensor, ...]
+Energetic = HamiltonianField | SplitField  # fields that have an energy
+
+
+def named(kind: type | UnionType) -> str:
+    """How messages call a kind of field."""
+    kinds = kind.__args__ if isinstance(kind, UnionType) else (kind,)
+    return " or ".join(one.__name__ for one in kinds)
 
 
 def moved(x: Tensor, slope: Tensor, dt: Time) -> Tensor:
@@ -28,12 +36,20 @@ class Integrator(Component):
         symplectic: Whether the step of a Hamiltonian field is a symplectic map.
         reversible: Whether a step back undoes a step forward.
         needs: The kind of field it can integrate.
+        autonomous: Whether the field may not depend on time.
+        extended: Whether its carry holds a second copy of the state: it is symplectic on both
+            together, and starting it anew at every step is another, non-symplectic scheme. A
+            rollout with inputs starts anew at every step, so it is refused.
+        adaptive: Whether it chooses its own substeps: the error follows its tolerance, not dt.
     """
 
     order: ClassVar[int]
     symplectic: ClassVar[bool] = False
     reversible: ClassVar[bool] = False
-    needs: ClassVar[type] = VectorField
+    needs: ClassVar[type | UnionType] = VectorField
+    autonomous: ClassVar[bool] = False
+    extended: ClassVar[bool] = False
+    adaptive: ClassVar[bool] = False
 
     @optional
     def start(self, field: Any, t: Time, x: Tensor, topology: Topology) -> Carry:
@@ -57,8 +73,13 @@ class Integrator(Component):
 
 
 class SplitIntegrator(Integrator):
-    """A scheme that alternates drift and kick, and carries the last force from step to step."""
+    """A scheme that alternates drift and kick, and carries the last force from step to step.
 
-    needs: ClassVar[type] = SplitField
+    Attributes:
+        lengths: Of the leapfrog steps that make one step, in units of dt; empty for other schemes.
+    """
+
+    needs: ClassVar[type | UnionType] = SplitField
     symplectic: ClassVar[bool] = True
     reversible: ClassVar[bool] = True
+    lengths: ClassVar[tuple[float, ...]] = ()

@@ -28,6 +28,8 @@ class Trajectory:
         status: "ok"; "diverged" when a state stopped being finite; "left_bound" when it left the
             bound asked for.
         finite_steps: Leading states that are finite and inside the bound; all of them by default.
+        first_bad_row: The row that was lost first, in the state after those; −1 where none was, or
+            where a rollout did not say.
     """
 
     t: Tensor
@@ -38,6 +40,7 @@ class Trajectory:
     mask: Tensor | None = None
     status: Status = "ok"
     finite_steps: int = -1
+    first_bad_row: int = -1
 
     def __post_init__(self) -> None:
         if self.x.ndim != 3 or self.x.shape[1] != self.topology.rows:
@@ -74,7 +77,7 @@ class Trajectory:
         finite = sum(k < self.finite_steps for k in kept)
         taken: dict[str, Any] = {"finite_steps": finite}
         if finite == len(kept):
-            taken["status"] = "ok"
+            taken["status"], taken["first_bad_row"] = "ok", -1
         for name in ("t", "x", "derivative", "inputs", "mask"):
             value = getattr(self, name)
             if value is not None:

@@ -11,9 +11,19 @@ from simlearn.data.generate import DatasetGenerator, System
 from simlearn.dynamics.base import Dynamics, HamiltonianField, Map, SplitField
 from simlearn.integrators.base import Integrator
 from simlearn.stability.check import Check
-from simlearn.testing import checks, dynamics, energies, everyone, generators, integrators, training
+from simlearn.testing import (
+    checks,
+    dynamics,
+    energies,
+    everyone,
+    generators,
+    integrators,
+    starts,
+    training,
+)
 from simlearn.training.objective import Objective
 from simlearn.training.stabilizer import Stabilizer
+from simlearn.training.start import Start
 
 Aspect = Callable[[Any], None]
 Of = Callable[[type], bool]
@@ -105,6 +115,16 @@ ASKED: tuple[tuple[str, Of, tuple[Aspect, ...]], ...] = (
         "Objective",
         _all(Objective),
         (training.loss_is_a_scalar_with_a_gradient, training.nan_data_never_look_good),
+    ),
+    (
+        "Start",
+        _all(Start),
+        (
+            starts.solve_leaves_dynamics_that_step,
+            starts.solve_is_a_pure_function,
+            starts.solving_leaves_the_global_rng_alone,
+            starts.restore_gives_what_solve_found,
+        ),
     ),
     (
         "Stabilizer",

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from simlearn.component import Component, SimlearnError
+from simlearn.component import Component, SimlearnError, describe
 from simlearn.data.generate import DatasetGenerator, sample_times
 from simlearn.dynamics.base import Dynamics
 from simlearn.integrators.base import Integrator
@@ -28,6 +28,7 @@ from simlearn.testing.cases import SEED, derivative, rng, sample, simulator_of, 
 from simlearn.testing.fields import TrialOscillator, TrialRunaway
 from simlearn.training.objective import Objective
 from simlearn.training.stabilizer import Stabilizer
+from simlearn.training.start import Start
 
 PATIENCE = 120.0  # seconds that a worker may take, its start included
 
@@ -164,6 +165,21 @@ def _loses(one: Objective) -> Iterable[Any]:
     return [one.loss(simulator, track.slice(0, one.length([track])))]
 
 
+def _solves(one: Start) -> Iterable[Any]:
+    """Six digits of how it moves afterwards: solvers round as their memory happens to lie."""
+    from simlearn.testing.starts import CASES, learner, moved
+
+    for make in CASES:
+        simulator, training = learner(make)
+        try:
+            one.solve(simulator, training)
+        except SimlearnError as refusal:
+            yield str(refusal)
+        else:
+            yield describe(simulator.dynamics)
+            yield [f"{value:.5e}" for value in moved(simulator, training[0]).flatten().tolist()]
+
+
 def _perturbs(one: Stabilizer) -> Iterable[Any]:
     return [one.bias, one.perturb(wave(9), simulator_of(TrialOscillator(), 0.1), rng()).x]
 
@@ -178,6 +194,7 @@ _USES: tuple[tuple[type, Callable[[Any], Iterable[Any]]], ...] = (
     (Integrator, _steps),
     (DatasetGenerator, _draws),
     (Objective, _loses),
+    (Start, _solves),
     (Stabilizer, _perturbs),
     (Check, _judges),
 )

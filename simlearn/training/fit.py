@@ -22,7 +22,7 @@ from simlearn.training.module import OptimizerCallable, SchedulerCallable, Simul
 from simlearn.training.objective import Objective
 from simlearn.training.progress import Progress, quiet
 from simlearn.training.stabilizer import Stabilizer
-from simlearn.training.start import ClosedForm
+from simlearn.training.start import Start
 
 DEFAULTS: dict[str, Any] = {
     "max_epochs": 100,
@@ -39,7 +39,7 @@ def fit(
     *,
     objective: Objective | None = None,
     stabilizers: Sequence[Stabilizer] = (),
-    start: ClosedForm | None = None,
+    start: Start | None = None,
     optimizer: OptimizerCallable | None = None,
     scheduler: SchedulerCallable | None = None,
     clip: float | None = None,
@@ -49,6 +49,7 @@ def fit(
     dtype: str = "float64",
     seed: int = 0,
     progress: bool = True,
+    compile: bool = False,
     **trainer: Any,
 ) -> Simulator:
     """Train a simulator and return it.
@@ -68,6 +69,8 @@ def fit(
         dtype: "float64" or "float32".
         seed: Seed of order and noise.
         progress: Say on standard error where training stands.
+        compile: Take each step in one compiled graph, checked against eager mode first. Compiling
+            takes 10 to 60 s, so this is for long trainings.
         trainer: Arguments of Lightning's Trainer; ``max_epochs`` is 100 where it is not given.
 
     Returns:
@@ -94,6 +97,7 @@ def fit(
         patience,
         dtype=number,
         seed=seed,
+        compile=compile,
     )
     trainer["callbacks"] = [*trainer.get("callbacks", []), *([Progress()] if progress else [])]
     with quiet():
@@ -142,6 +146,7 @@ def provenance(module: SimulatorModule, data: TrajectoryData) -> dict[str, Any]:
         "stabilizers": [{**describe(s), "bias": s.bias} for s in module.stabilizers],
         "start": None if module.start is None else describe(module.start),
         "estimates": {name: one.to_json() for name, one in module.ledger.estimates.items()},
+        "ladder": dict(module.ledger.start),
         "optimizer": {
             "class": module.ledger.optimizer,
             "sum_of_learning_rates": module.ledger.sum_of_learning_rates,

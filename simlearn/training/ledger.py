@@ -21,6 +21,7 @@ class Ledger(pl.Callback):
 
     def __init__(self) -> None:
         self.estimates: dict[str, Estimate] = {}
+        self.start: dict[str, Any] = {}
         self.evaluations, self.updates, self.sum_of_learning_rates = 0, 0, 0.0
         self.optimizer, self.momentum = "none", 0.0
         self.loss = torch.tensor(torch.nan)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from simlearn.component import ConfigError
+from simlearn.data.screen import common_interval
 from simlearn.dynamics.base import Map
 from simlearn.simulator import Simulator
 from simlearn.state import Trajectory
@@ -17,8 +18,9 @@ from simlearn.training.objective import (
     central_differences,
     driven,
     row_time,
-    same_interval,
 )
+from simlearn.training.rolling import along
+from simlearn.training.starts import Starts
 
 
 class DerivativeMatching(Scaled):
@@ -57,12 +59,17 @@ class DerivativeMatching(Scaled):
         return torch.stack(residuals).square().mean()
 
 
-class MultiStep(Scaled):
+class MultiStep(nn.Module, Scaled):
     """Mean squared difference of a rollout and the data, at every so many steps.
 
-    The simulator's step must equal the sampling interval of the data. With ``grow_over`` the
-    rollouts grow from epoch to epoch, each longer than the last by the same factor: first the
-    slopes, then the orbits.
+    States are enough, no derivative is looked at. The simulator's step must equal the sampling
+    interval of the data; where they are sampled unevenly, the rollout meets their times in steps
+    no longer than that. With ``grow_over`` the rollouts grow from epoch to epoch, each longer than
+    the last by the same factor: first the slopes, then the orbits.
+
+    With ``optimize_starts`` the state that each rollout begins with is learned beside the weights
+    (initial state optimisation, Chen et al. 2020, section 3.3), and its distance from the measured
+    one is part of the mean: for white noise that is maximum likelihood. It is for noisy data.
 
     Args:
         horizon: Steps of the rollout.
@@ -71,7 +78,12 @@ class MultiStep(Scaled):
             body's positions and velocities, or not at all.
         start: Steps of the rollout in the first epoch, where it grows.
         grow_over: Epochs until the horizon is reached; 0 takes it from the first.
+        optimize_starts: Learn the states that rollouts begin with; they are trained by the same
+            optimizer, in units of the spread of each column.
     """
+
+    starts: Starts | None
+    irregular = False
 
     def __init__(
         self,
@@ -80,7 +92,9 @@ class MultiStep(Scaled):
         scale: Scale = "column",
         start: int = 1,
         grow_over: int = 0,
+        optimize_starts: bool = False,
     ):
+        super().__init__()
         first = start if grow_over else horizon
         if not 1 <= every <= first <= horizon or grow_over < 0:
             raise ConfigError(
@@ -90,8 +104,8 @@ class MultiStep(Scaled):
         if start != 1 and not grow_over:
             raise ConfigError(f"MultiStep.start {start} is used with grow_over only; give both.")
         self.horizon, self.every, self.scale = horizon, every, scale
-        self.start, self.grow_over = start, grow_over
-        self.now = first
+        self.start, self.grow_over, self.optimize_starts = start, grow_over, optimize_starts
+        self.now, self.starts = first, None
 
     def epoch(self, number: int) -> None:
         """The horizon of this epoch: start · (horizon / start)^(number / grow_over)."""
@@ -100,8 +114,10 @@ class MultiStep(Scaled):
             self.now = max(self.every, round(self.start * (self.horizon / self.start) ** done))
 
     def prepare(self, training: Sequence[Trajectory]) -> None:
-        """Measure the state."""
+        """Measure the state; with ``optimize_starts``, begin where it was measured."""
         self.measured([(one.x, one.topology) for one in training])
+        self.starts = Starts(training) if self.optimize_starts else None
+        self.irregular = common_interval(training) is None
 
     def length(self, training: Sequence[Trajectory]) -> int:
         """The present horizon and the start."""
@@ -111,31 +127,26 @@ class MultiStep(Scaled):
         """Mean over states, rows and columns.
 
         Raises:
-            ConfigError: The data are sampled at another interval than the simulator steps.
+            ConfigError: The data are sampled evenly, at another interval than the simulator steps.
         """
-        _refuse_interval(simulator, window)
-        rolled = simulator.rollout(
-            window.x[0],
-            self.now,
-            window.topology,
-            t0=row_time(window, 0),
-            inputs=None if window.inputs is None else window.inputs[: self.now],
-            every=self.every,
-        )
+        x0 = window.x[0] if self.starts is None else self.starts(window)
+        rolled = along(simulator, window, x0, self.now, self.every, self.irregular)
         if not rolled.x.requires_grad and rolled.status != "ok":
             return rolled.x.new_tensor(torch.inf)
-        wanted = window.x[self.every :: self.every]
-        residual = rolled.x[1:] - wanted[: len(rolled.x) - 1]
+        first = 1 if self.starts is None else 0  # a learned start has a residual of its own
+        residual = (rolled.x - window.x[: self.now + 1 : self.every][: len(rolled.x)])[first:]
         return self.scaled(residual, window.topology).square().mean()
 
 
 class OneStep(Scaled):
-    """Mean squared difference of a single step and the next state.
+    """Mean squared difference of a single step and the next state, however far away that is.
 
     Args:
         scale: Divide residuals by the root mean square of the increments: of each column, of each
             body's positions and velocities, or not at all.
     """
+
+    irregular = False
 
     def __init__(self, scale: Scale = "column"):
         self.scale = scale
@@ -143,6 +154,7 @@ class OneStep(Scaled):
     def prepare(self, training: Sequence[Trajectory]) -> None:
         """Measure the increments."""
         self.measured([(one.x.diff(dim=0), one.topology) for one in training])
+        self.irregular = common_interval(training) is None
 
     def length(self, training: Sequence[Trajectory]) -> int:
         """Two states."""
@@ -150,21 +162,7 @@ class OneStep(Scaled):
 
     def loss(self, simulator: Simulator, window: Trajectory) -> Tensor:
         """Mean over rows and columns."""
-        _refuse_interval(simulator, window)
-        stepped = simulator.step(window.x[0], driven(window, 0), row_time(window, 0))
-        return self.scaled(stepped - window.x[1], window.topology).square().mean()
-
-
-def _refuse_interval(simulator: Simulator, window: Trajectory) -> None:
-    if not same_interval(simulator, window):
-        gaps = window.t.diff(dim=0)
-        low, high = float(gaps.min()), float(gaps.max())
-        if high - low <= 1e-4 * high:
-            raise ConfigError(
-                f"The simulator steps by {simulator.dt:g}, the data are sampled every {low:g}. "
-                "Set simulator.dt to the interval of the data."
-            )
-        raise ConfigError(
-            f"The simulator steps by {simulator.dt:g}, the data are sampled irregularly, every "
-            f"{low:g} to {high:g}. Rollouts need even samples; take DerivativeMatching."
-        )
+        rolled = along(simulator, window, window.x[0], 1, irregular=self.irregular)
+        if rolled.steps < 2:
+            return rolled.x.new_tensor(torch.inf)
+        return self.scaled(rolled.x[1] - window.x[1], window.topology).square().mean()

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import lightning.pytorch as pl
 
+from simlearn.training.begin import told
 from simlearn.training.start import printed
 
 LOUD = ("lightning.pytorch", "lightning.fabric", "pytorch_lightning")
@@ -65,6 +66,8 @@ class Progress(pl.Callback):
         if estimates and trainer.is_global_zero:
             spent = time.monotonic() - self.began
             self._write(f"closed form in {spent:.1f} s:\n{printed(estimates)}\n")
+        if pl_module.ledger.start and trainer.is_global_zero:
+            self._write(f"start:\n{told(pl_module.ledger.start)}")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """One line, often on a terminal, seldom elsewhere."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from simlearn.component import Component, ConfigError, DataError
+from simlearn.component import Component, ConfigError, DataError, optional
 from simlearn.dynamics.linear import Estimate, Multilinear
 from simlearn.simulator import Simulator
 from simlearn.state import Trajectory
@@ -35,7 +37,39 @@ class Normal:
         return Normal(self.gram - other.gram, self.right - other.right)
 
 
-class ClosedForm(Component):
+@dataclass(frozen=True)
+class Solution:
+    """What a start found, besides the weights.
+
+    Attributes:
+        estimates: Named quantities with standard errors, not clipped to what the field allows.
+        record: Stages, scores and choices, in plain JSON types.
+    """
+
+    estimates: Mapping[str, Estimate] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Start(Component):
+    """What is solved before the first gradient step, and never when a training is resumed.
+
+    Attributes:
+        replaces: Whether it puts other dynamics in the place of those that the config names.
+    """
+
+    replaces: ClassVar[bool] = False
+
+    @abstractmethod
+    def solve(self, simulator: Simulator, training: Sequence[Trajectory]) -> Solution:
+        """Set the weights of the simulator, or its dynamics, in place."""
+
+    @optional
+    def restore(self, simulator: Simulator, record: Mapping[str, Any]) -> None:
+        """The structure that `solve` once found, before a checkpoint brings its weights."""
+        return None
+
+
+class ClosedForm(Start):
     """Solves a field that is linear in each block of its coefficients, block by block in turn.
 
     Minimises Σ |(dx/dt − Σ_kl a_k b_l column_kl) / size of the row's type|² + roughness ·
@@ -60,25 +94,21 @@ class ClosedForm(Component):
         self.roughness, self.time_blocks, self.max_turns = roughness, time_blocks, max_turns
 
     @torch.no_grad()
-    def solve(self, simulator: Simulator, training: Sequence[Trajectory]) -> dict[str, Estimate]:
+    def solve(self, simulator: Simulator, training: Sequence[Trajectory]) -> Solution:
         """Set the coefficients of the simulator's dynamics in place.
-
-        Returns:
-            The named estimates of the field with their standard errors, not clipped to what the
-            field allows.
 
         Raises:
             ConfigError: The dynamics are not linear in their coefficients.
             DataError: Too few samples for the time blocks.
         """
-        field = simulator.dynamics
-        if not isinstance(field, Multilinear):
+        dynamics = simulator.dynamics
+        if not isinstance(dynamics, Multilinear):
             raise ConfigError(
                 "ClosedForm needs dynamics that are linear in their coefficients, got "
-                f"{type(field).__name__}. "
+                f"{type(dynamics).__name__}. "
                 "Leave `start` out and train by gradients."
             )
-        model: Multilinear = copy.deepcopy(field).double().cpu()
+        model: Multilinear = copy.deepcopy(dynamics).double().cpu()
         normals = accumulate(model, training, self.time_blocks)
         total = normals[0]
         for normal in normals[1:]:
@@ -86,8 +116,8 @@ class ClosedForm(Component):
         best = self._turns(model, total)
         left_out = [self._turns(model, total - normal) for normal in normals]
         errors = {name: jackknife([one[name] for one in left_out]) for name in best}
-        field.load(best)
-        return field.estimates(best, errors)
+        dynamics.load(best)
+        return Solution(dynamics.estimates(best, errors))
 
     def _turns(self, field: Multilinear, normal: Normal) -> dict[str, Tensor]:
         sizes = field.blocks()

@@ -15,6 +15,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from simlearn.component import ConfigError
 from simlearn.randomness import generator
 from simlearn.state import Trajectory
+from simlearn.training.adam import functional
+from simlearn.training.stabilizer import Stabilizer
 from simlearn.training.validation import MONITORED, rolls
 
 if TYPE_CHECKING:
@@ -22,11 +24,28 @@ if TYPE_CHECKING:
 
 
 def observe(module: SimulatorModule) -> None:
-    """Show the training data to the objective and to the stabilizers."""
+    """Show the training data to the objective and to the stabilizers.
+
+    An objective may learn something of its own (`starts.Starts`): it makes those parameters here,
+    before the optimizer is built and before a checkpoint is loaded.
+    """
     training = module.trainer.datamodule.training
     module.objective.prepare(training)
+    _refuse_moved_starts(module)
     for stabilizer in module.stabilizers:
         stabilizer.observe(module.simulator, training)
+
+
+def _refuse_moved_starts(module: SimulatorModule) -> None:
+    if getattr(module.objective, "starts", None) is None:
+        return
+    for one in module.stabilizers:
+        if type(one).perturb is not Stabilizer.perturb:
+            raise ConfigError(
+                f"{type(module.objective).__name__} learns the states that rollouts begin with, "
+                f"and {type(one).__name__} perturbs them. Leave out optimize_starts or "
+                f"{type(one).__name__}."
+            )
 
 
 def update(module: SimulatorModule, windows: Sequence[Trajectory]) -> None:
@@ -39,36 +58,71 @@ def update(module: SimulatorModule, windows: Sequence[Trajectory]) -> None:
     optimizer = wrapped.optimizer
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     alone = module.trainer.world_size == 1
+    bound = [part for part in module.simulator.modules() if is_parametrized(part)]
     for stabilizer in module.stabilizers:
         stabilizer.epoch(module.current_epoch)
     for number, window in enumerate(windows):
 
         def closure(window: Trajectory = window) -> Tensor:
-            optimizer.zero_grad()
-            with _weights_once(module.simulator):
-                loss = _stabilized_loss(module, window)
-                if alone:
-                    loss.backward()
-                else:
-                    module.manual_backward(loss)
+            loss = _compiled(module, window, optimizer, bound)
+            if loss is None:
+                for weight in weights:  # zero_grad, less its profiling
+                    weight.grad = None
+                loss = _eager(module, window, alone, bound)
             if module.clip is not None:
                 torch.nn.utils.clip_grad_norm_(weights, module.clip)
             # a line search must see the same number on every process, or they part
-            told = loss.detach() if alone else module.trainer.strategy.reduce(loss.detach())
+            told = loss if alone else module.trainer.strategy.reduce(loss)
             return module.ledger.count(told)
 
-        (wrapped if number == len(windows) - 1 else optimizer).step(closure)
+        if number == len(windows) - 1:
+            wrapped.step(closure)
+        elif module.compiled is not None and functional(optimizer):
+            closure()
+            if any(weight.grad is not None for weight in weights):
+                optimizer.step()  # else the graph has updated them
+        else:
+            optimizer.step(closure)
         module.ledger.updated(optimizer)
 
 
+def _eager(
+    module: SimulatorModule, window: Trajectory, alone: bool, bound: Sequence[nn.Module]
+) -> Tensor:
+    """The loss of a window, gradients set."""
+    with _weights_once(bound):
+        loss = _penalized(module, _perturbed(module, window))
+        if alone:
+            loss.backward()
+        else:
+            module.manual_backward(loss)
+    return loss.detach()
+
+
+def _compiled(
+    module: SimulatorModule, window: Trajectory, optimizer: Optimizer, bound: Sequence[nn.Module]
+) -> Tensor | None:
+    """The loss of a window in one graph, None where that was not asked for or does not work."""
+    if module.compiled is None:
+        return None
+
+    def loss(window: Trajectory) -> Tensor:
+        with _weights_once(bound):
+            return _penalized(module, window)
+
+    return module.compiled.step(module, _perturbed(module, window), optimizer, loss)
+
+
 @contextmanager
-def _weights_once(simulator: nn.Module) -> Iterator[None]:
+def _weights_once(bound: Sequence[nn.Module]) -> Iterator[None]:
     """Constrained weights are computed once a step, not at every access (nine times as fast).
 
     They are touched before anything else, for a cache that is filled inside torch.func holds
     tensors of another level.
+
+    Args:
+        bound: The parts of a simulator that have such weights.
     """
-    bound = [part for part in simulator.modules() if is_parametrized(part)]
     if not bound:
         yield
         return
@@ -79,12 +133,17 @@ def _weights_once(simulator: nn.Module) -> Iterator[None]:
         yield
 
 
-def _stabilized_loss(module: SimulatorModule, window: Trajectory) -> Tensor:
-    """The objective on the perturbed window, and the penalties."""
+def _perturbed(module: SimulatorModule, window: Trajectory) -> Trajectory:
+    """The window as the stabilizers show it."""
     place = (module.current_epoch, module.ledger.updates, module.global_rank)
     for number, stabilizer in enumerate(module.stabilizers):
         rng = generator(module.seed, *place, number)
         window = stabilizer.perturb(window, module.simulator, rng)
+    return window
+
+
+def _penalized(module: SimulatorModule, window: Trajectory) -> Tensor:
+    """The objective on a perturbed window, and the penalties."""
     loss = module.objective.loss(module.simulator, window)
     for stabilizer in module.stabilizers:
         penalty = stabilizer.penalty(module.simulator, window)
@@ -121,7 +180,7 @@ def refuse_impatience(module: SimulatorModule) -> None:
     if module.patience is not None and not data.validation:
         raise ConfigError("model.patience needs held-out data: set data.held_out above zero.")
     if module.patience is not None and not rolls(module.simulator, data.interval):
-        told = "irregularly" if data.interval is None else f"every {data.interval:g}"
+        told = "unevenly" if data.interval is None else f"every {data.interval:g}"
         raise ConfigError(
             "model.patience looks at rollouts of held-out data, which are sampled "
             f"{told} while the simulator steps by {module.simulator.dt:g}. Leave it out."
@@ -154,6 +213,8 @@ def optimizer_of(module: SimulatorModule) -> Any:
     parameters = [p for p in module.simulator.parameters() if p.requires_grad]
     if not parameters:
         return None
+    if isinstance(module.objective, nn.Module):
+        parameters += module.objective.parameters()
     optimizer = (module.optimizer or _adam)(parameters)
     module.ledger.optimizer = type(optimizer).__name__
     if module.scheduler is None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from simlearn.simulator import Simulator
 from simlearn.state import Trajectory
 from simlearn.training.objective import row_time
+from simlearn.training.rolling import along, uneven
 
 if TYPE_CHECKING:
     from simlearn.training.module import SimulatorModule
@@ -19,10 +20,13 @@ MONITORED = "rollout_error"
 
 
 def through(simulator: Simulator, window: Trajectory) -> Trajectory:
-    """A rollout from the start of a window to its end."""
+    """A rollout from the start of a window to its end; it meets uneven times."""
+    last = window.steps - 1
+    if uneven(window):
+        return along(simulator, window, window.x[0], last)
     return simulator.rollout(
         window.x[0],
-        window.steps - 1,
+        last,
         window.topology,
         t0=row_time(window, 0),
         inputs=None if window.inputs is None else window.inputs[:-1],
@@ -30,8 +34,10 @@ def through(simulator: Simulator, window: Trajectory) -> Trajectory:
 
 
 def rolls(simulator: Simulator, interval: float | None) -> bool:
-    """Whether held-out data of an interval can be laid beside a rollout, step by step."""
-    return interval is not None and abs(interval - simulator.dt) <= 1e-4 * simulator.dt
+    """Whether held-out data of an interval, None if uneven, can be laid beside a rollout."""
+    if interval is None:
+        return simulator.integrator is not None or getattr(simulator.dynamics, "any_step", False)
+    return abs(interval - simulator.dt) <= 1e-4 * simulator.dt
 
 
 def rollout_errors(

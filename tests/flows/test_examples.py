@@ -4,9 +4,12 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 ROOT = pathlib.Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_unlearnable_directions_from_end_to_end(tmp_path):
     """It tells the unstable from the healed, and leaves reports and a picture."""
     command = [sys.executable, str(ROOT / "examples/unlearnable_directions.py"), str(tmp_path)]

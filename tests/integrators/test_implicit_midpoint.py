@@ -157,3 +157,29 @@ def test_its_jacobian_is_the_one_of_the_implicit_function(transform):
     wanted = torch.linalg.solve(eye - half, eye + half)
     found = transform(simulator.step)(x).reshape(2, 2)
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_under_vmap_it_stops_when_all_have_converged(nested):
+    field = counted(Quartic())
+    simulator, batch = Simulator(field, ImplicitMidpoint(), 0.05), UNEVEN[:4, None]
+
+    def step(x):
+        return simulator.step(x, Topology.isolated(1))
+
+    step = torch.func.vmap(step)
+    if nested:
+        step, batch = torch.func.vmap(step), batch.reshape(2, 2, 1, 2)
+    together = step(batch)
+    assert field.calls < 30
+    alone = torch.stack([simulator.step(x) for x in UNEVEN[:4, None]])
+    assert torch.equal(together.reshape(alone.shape), alone)
+
+
+def test_the_equation_is_solved_to_1e_13_at_random_weights(seeded):
+    field, topology = Energy(dim=4, width=16).double().requires_grad_(False), Topology.isolated(5)
+    x = normal(5, 4)
+    after = Simulator(field, ImplicitMidpoint(), 0.2).step(x)
+    residual = after - x - 0.2 * field(0.1, (after + x) / 2, topology)
+    assert residual.abs().max() < 1e-13 * after.abs().max()
+    assert (after - x).abs().max() > 0.01

@@ -7,13 +7,29 @@ import torch
 
 from simlearn.component import ConfigError
 from simlearn.dynamics import SplitField, VectorField
-from simlearn.integrators import RK4, Euler, Heun, ImplicitMidpoint, Leapfrog, SymplecticEuler
+from simlearn.integrators import (
+    RK4,
+    DiscreteGradient,
+    Euler,
+    Heun,
+    ImplicitMidpoint,
+    Leapfrog,
+    SymplecticEuler,
+    Yoshida6,
+)
 from simlearn.integrators import Yoshida4 as Yoshida
 from simlearn.state import Topology
 
 ONE = Topology.isolated(1)
 W1 = 1 / (2 - 2 ** (1 / 3))
 W0 = 1 - 2 * W1
+
+
+def ends(lengths):
+    """Nodes and weights of leapfrog steps one after the other: half of each length at its ends."""
+    nodes = [sum(lengths[:k]) for k in range(len(lengths) + 1)]
+    halves = [0.0, *(w / 2 for w in lengths), 0.0]
+    return [(node, halves[k] + halves[k + 1]) for k, node in enumerate(nodes)]
 
 
 def normal(*shape, seed=0):
@@ -27,10 +43,10 @@ def test_order_on_a_random_linear_system(integrator, random_linear, measured_ord
     assert found == pytest.approx(integrator.order, abs=0.2)
 
 
-def test_order_where_the_force_depends_on_time(integrator, forced, measured_order):
+def test_order_where_the_force_depends_on_time(driven, forced, measured_order):
     start, end = forced.exact(0.7), forced.exact(2.7)
-    found = measured_order(integrator, forced, start, end, 2.0, t0=0.7)
-    assert found == pytest.approx(integrator.order, abs=0.2)
+    found = measured_order(driven, forced, start, end, 2.0, t0=0.7)
+    assert found == pytest.approx(driven.order, abs=0.2)
 
 
 class Pull(SplitField):
@@ -54,6 +70,7 @@ QUADRATURES = {
     ImplicitMidpoint: [(1 / 2, 1)],
     RK4: [(0, 1 / 6), (1 / 2, 4 / 6), (1, 1 / 6)],
     Yoshida: [(0, W1 / 2), (W1, (W1 + W0) / 2), (W1 + W0, (W0 + W1) / 2), (1, W1 / 2)],
+    Yoshida6: ends(Yoshida6.lengths),
 }
 
 
@@ -67,17 +84,19 @@ def advance(kind, field, t, x, dt, topology):
 
 
 @pytest.mark.parametrize("dt", [0.5, -0.5])
-def test_a_step_asks_for_the_force_at_the_nodes_of_its_quadrature(integrator, dt):
-    after = advance(integrator, Pull(), 0.3, torch.zeros(1, 2).double(), dt, ONE)
-    assert float(after[0, 1]) == pytest.approx(quadrature(integrator, 0.3, dt), abs=1e-15)
+def test_a_step_asks_for_the_force_at_the_nodes_of_its_quadrature(memoryless, dt):
+    after = advance(memoryless, Pull(), 0.3, torch.zeros(1, 2).double(), dt, ONE)
+    assert float(after[0, 1]) == pytest.approx(quadrature(memoryless, 0.3, dt), abs=1e-15)
 
 
-def test_times_and_steps_may_differ_from_row_to_row(integrator):
+def test_times_and_steps_may_differ_from_row_to_row(driven, forced):
     t = torch.tensor([[0.3], [1.1], [-2.0]], dtype=torch.float64)
-    dt = torch.tensor([[0.5], [-0.2], [0.1]], dtype=torch.float64)
-    after = advance(integrator, Pull(), t, torch.zeros(3, 2).double(), dt, Topology.isolated(3))
-    wanted = [quadrature(integrator, float(a), float(b)) for a, b in zip(t, dt, strict=True)]
-    assert after[:, 1].tolist() == pytest.approx(wanted, abs=1e-15)
+    dt = torch.tensor([[0.05], [-0.02], [0.1]], dtype=torch.float64)
+    x = torch.cat([forced.exact(0.1 * k) for k in range(3)])
+    together = advance(driven, forced, t, x, dt, Topology.isolated(3))
+    for k in range(3):
+        alone = advance(driven, forced, float(t[k]), x[k : k + 1], float(dt[k]), ONE)
+        torch.testing.assert_close(together[k : k + 1], alone, rtol=0, atol=1e-14)
 
 
 class Decay(VectorField):
@@ -104,6 +123,15 @@ def test_a_step_multiplies_by_the_stability_function(kind, factor):
 @pytest.mark.parametrize(
     "arguments", [{"tolerance": 0.0}, {"tolerance": -1e-9}, {"max_iter": 0}], ids=str
 )
-def test_implicit_midpoint_refuses_to_solve_without_tolerance_or_iterations(arguments):
+@pytest.mark.parametrize("kind", [ImplicitMidpoint, DiscreteGradient])
+def test_implicit_schemes_refuse_to_solve_without_tolerance_or_iterations(kind, arguments):
     with pytest.raises(ConfigError, match="positive tolerance and max_iter, got"):
-        ImplicitMidpoint(**arguments)
+        kind(**arguments)
+
+
+def test_the_lengths_of_order_six_solve_its_equations():
+    """The first two of Hairer, Lubich and Wanner 2006, V.3: a sum of one, of cubes of zero ..."""
+    w = torch.tensor(Yoshida6.lengths, dtype=torch.float64)
+    assert torch.equal(w, w.flip(0))
+    for power, total in ((1, 1.0), (3, 0.0), (5, 0.0)):
+        assert float((w**power).sum()) == pytest.approx(total, abs=5e-15)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from simlearn.dynamics import Energy, Newtonian, PairForce, SeparableEnergy
-from simlearn.integrators import RK4, ImplicitMidpoint
+from simlearn.integrators import RK4, ImplicitMidpoint, Leapfrog, Yoshida4, Yoshida6
 from simlearn.simulator import Simulator
 from simlearn.state import Topology
 
@@ -65,7 +65,7 @@ def test_learned_energies_keep_the_canonical_form(seeded, symplectic, dim):
 def test_the_test_tells_schemes_that_are_not_symplectic(seeded, plain, kind):
     simulator = Simulator(loud(kind(dim=4, width=16)), plain(), 0.5)
     topology = Topology.isolated(2)
-    assert defect(simulator, normal(2, 4), topology, torch.ones(2).double()) > 1e-7
+    assert defect(simulator, normal(2, 4), topology, torch.ones(2).double()) > 1e-8
 
 
 @pytest.mark.parametrize(
@@ -97,3 +97,28 @@ def test_a_whole_rollout_keeps_the_form(seeded, symplectic):
     form = omega(torch.ones(1).double(), 4)
     assert (j.T @ form @ j - form).abs().max() < 1e-10
     assert (j - torch.eye(4).double()).abs().max() > 0.5
+
+
+def energy_error(field, scheme, x, dt, steps):
+    """Largest change of the energy along a rollout, of each system."""
+    topology = Topology.isolated(len(x))
+    rolled = Simulator(field, scheme, dt).rollout(x, steps, topology)
+    energy = torch.stack([field.energy(one, topology) for one in rolled.x])
+    return (energy - energy[0]).abs().amax(0)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "dt", "ratio", "room"),
+    [(Leapfrog(), 0.05, 4, 0.1), (Yoshida4(), 0.1, 16, 0.15), (Yoshida6(), 0.4, 64, 0.25)],
+    ids=lambda v: type(v).__name__,
+)
+def test_half_the_step_divides_the_energy_error_by_two_to_the_order(
+    seeded, scheme, dt, ratio, room
+):
+    field, x = loud(SeparableEnergy(dim=4, width=16)), normal(4, 4)
+    steps = round(8 / dt)
+    coarse = energy_error(field, scheme, x, dt, steps)
+    fine = energy_error(field, scheme, x, dt / 2, 2 * steps)
+    assert fine.min() > 1e-13
+    found = (coarse / fine).median()
+    assert float(found) == pytest.approx(ratio, rel=room)

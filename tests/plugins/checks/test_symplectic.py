@@ -7,11 +7,37 @@ import torch
 
 import simlearn
 from simlearn import ConfigError, Evidence, Simulator
-from simlearn.dynamics import HenonMap, MLPField
-from simlearn.integrators import RK4, Euler, ImplicitMidpoint, Leapfrog, Yoshida4
+from simlearn.analysis.flat import doubled, stepper
+from simlearn.analysis.jacobian import jacobian
+from simlearn.analysis.symplectic import defect, form_matrix
+from simlearn.dynamics import Energy, HenonMap, MLPField
+from simlearn.integrators import RK4, Euler, ImplicitMidpoint, Leapfrog, Tao, Tao4, Yoshida4
 from simlearn_checks import tangent
 from simlearn_checks.symplectic import SymplecticDefect
 from simlearn_mechanics import ThreeBody
+
+
+class Leaking(simlearn.Integrator):
+    """Tao's scheme whose copy loses a hundredth a step."""
+
+    order, symplectic, extended = 2, True, True
+    needs = simlearn.HamiltonianField
+
+    def start(self, field, t, x, topology):
+        return Tao().start(field, t, x, topology)
+
+    def step(self, field, t, x, dt, topology, carry):
+        after, (copy, slope) = Tao().step(field, t, x, dt, topology, carry)
+        return after, (0.99 * copy, slope)
+
+
+@pytest.fixture
+def loud(seeded):
+    """A strongly nonlinear random energy that does not split."""
+    field = Energy(dim=2, width=8).double().requires_grad_(False)
+    for value in field.parameters():
+        value.mul_(3.0)
+    return field
 
 
 @pytest.mark.parametrize("scheme", [Leapfrog(), Yoshida4(), ImplicitMidpoint(tolerance=1e-15)])
@@ -31,6 +57,44 @@ def test_runge_kutta_fails_by_its_order(henon_heiles, metric):
         defects.append(metric(found, "JᵀΩJ").value)
     # a scheme of order four breaks the form by h⁵ or h⁶ a step
     assert 20 < defects[0] / defects[1] < 80
+
+
+@pytest.mark.parametrize("scheme", [Tao(), Tao4(omega=3.0)], ids=["Tao", "Tao4"])
+def test_a_scheme_with_a_copy_is_symplectic_on_state_and_copy(scheme, tracks, loud, metric):
+    """Restarted from the state at each step the same scheme is not symplectic on the state."""
+    evidence, simulator = Evidence(tracks(2, 2)), Simulator(loud, scheme, 0.2)
+    found = SymplecticDefect(steps=20, states=6).run(simulator, evidence)
+    assert found.verdict == "pass", found.summary
+    assert metric(found, "JᵀΩJ").value < 1e-12
+    assert "state and copy together" in found.summary
+    control = SymplecticDefect(steps=20, states=6).run(Simulator(loud, RK4(), 0.2), evidence)
+    assert control.verdict == "fail"
+    assert "copy" not in control.summary
+    j = jacobian(stepper(simulator), evidence.held_out[0].x[:, 0])
+    assert float(defect(j, form_matrix(torch.ones(1), 2)).max()) > 1e-6
+
+
+def test_a_copy_that_is_moved_wrongly_is_seen(tracks, loud, metric):
+    """Copies that shrink by a hundredth: JᵀΩJ − Ω = −0.0199 Jᵀ Ω_copy J."""
+    simulator = Simulator(loud, Leaking(), 0.1)
+    found = SymplecticDefect(steps=20, states=6).run(simulator, Evidence(tracks(2, 2)))
+    assert found.verdict == "fail"
+    assert 0.005 < metric(found, "JᵀΩJ").value < 0.05
+
+
+def test_a_step_of_state_and_copy_is_a_step_of_the_rollout(seeded):
+    """Chained, with the copy handed on, it is the rollout; the restarted step is not."""
+    field = Energy(dim=2, width=8).double().requires_grad_(False)
+    simulator = Simulator(field, Tao(), 0.1)
+    x = torch.tensor([[0.7, -0.3], [-1.1, 0.4]], dtype=torch.float64)
+    rolled = simulator.rollout(x, 30).x[-1]
+    both, alone = x.repeat(1, 2), x
+    for _ in range(30):
+        both, alone = doubled(simulator)(both), stepper(simulator)(alone)
+    torch.testing.assert_close(both[:, :2], rolled, rtol=1e-10, atol=1e-12)
+    assert float((alone - rolled).abs().max()) > 1e-6
+    with pytest.raises(ConfigError, match="has no copy of its state"):
+        doubled(Simulator(field, RK4(), 0.1))
 
 
 def test_euler_expands_volume_by_one_plus_h_squared(tracks, metric, simulator, fields):

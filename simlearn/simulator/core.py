@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
 from simlearn.component import ConfigError, describe
-from simlearn.dynamics.base import Dynamics, Map, Time, VectorField
+from simlearn.dynamics.base import Dynamics, Time
 from simlearn.integrators.base import Carry, Integrator
-from simlearn.state import Status, Topology, Trajectory
+from simlearn.simulator.outcome import inside, rolled
+from simlearn.simulator.parts import fit_together
+from simlearn.simulator.plan import Grid, Leg, even, sampled
+from simlearn.simulator.reversible import Course, refuse, states_of
+from simlearn.state import Topology, Trajectory
 
 LOOK_EVERY = 256  # steps between two looks at whether the rollout is still finite
 
@@ -35,7 +40,7 @@ class Simulator(nn.Module):
 
     def __init__(self, dynamics: Dynamics, integrator: Integrator | None = None, dt: float = 1.0):
         super().__init__()
-        _fit_together(dynamics, integrator, dt)
+        fit_together(dynamics, integrator, dt)
         self.dynamics, self.integrator, self.dt = dynamics, integrator, float(dt)
         self.provenance: dict[str, Any] = {}
 
@@ -50,7 +55,7 @@ class Simulator(nn.Module):
         Raises:
             ConfigError: They do not suit the integrator.
         """
-        _fit_together(dynamics, self.integrator, self.dt)
+        fit_together(dynamics, self.integrator, self.dt)
         self.dynamics = dynamics
 
     @property
@@ -70,7 +75,7 @@ class Simulator(nn.Module):
         return self.step(x, topology, t)
 
     def step(self, x: Tensor, topology: Topology | None = None, t: Time = 0.0) -> Tensor:
-        """The state one step later: ``[rows, dim]`` to ``[rows, dim]``."""
+        """The state one step later, the integrator started anew: ``[rows, dim]`` to the same."""
         topology = self._topology(x, topology)
         if self.integrator is None:
             return self.dynamics(t, x, self.dt, topology)
@@ -108,6 +113,7 @@ class Simulator(nn.Module):
         inputs: Tensor | None = None,
         every: int = 1,
         bound: float = math.inf,
+        gradient: str = "full",
     ) -> Trajectory:
         """Roll the state out; a rollout that blows up is a value with a status, not an exception.
 
@@ -120,107 +126,122 @@ class Simulator(nn.Module):
             every: Keep every so many steps (and the start).
             bound: Without gradients, stop once a component is larger than this. Looked at every
                 256 steps.
+            gradient: "full" keeps every step for backpropagation. "reversible" rebuilds them by
+                running a reversible integrator backwards: memory for the kept states only, so
+                keep few (``every``). It measures how well they were rebuilt, and warns
+                (`RebuildWarning`) above a relative error of 1e-3. First derivatives only.
 
         Returns:
             ``steps // every + 1`` states. Without gradients a rollout that stopped early keeps the
-            part before it only; ``status`` and ``finite_steps`` say so.
+            part before it only; ``status``, ``finite_steps`` and ``first_bad_row`` say so.
 
         Raises:
-            ConfigError: The state does not fit the dynamics, or the integrator cannot take inputs.
+            ConfigError: The state does not fit the dynamics, or the integrator cannot take inputs
+                or be run backwards.
         """
         if steps < 0 or every < 1:
             raise ConfigError(f"A rollout has steps >= 0 and every >= 1, got {steps} and {every}.")
         topology = self._topology(x0, topology)
-        if inputs is not None and (inputs.ndim != 3 or inputs.shape[:2] != (steps, topology.rows)):
+        self._inputs(inputs, steps, topology)
+        refuse(self.integrator, gradient, inputs)
+        # what is run backwards begins at a state that is kept
+        last = steps - steps % every if gradient == "reversible" else steps
+
+        def unroll(x: Tensor) -> tuple[Tensor, Carry]:
+            legs = even(t0, self.dt, last, every, inputs)
+            return self._unroll(x, legs, topology, t0, inputs, bound)
+
+        kept = steps // every + 1
+        if gradient == "reversible":
+            course = Course(
+                self.dynamics, self.integrator, self.dt, t0, every, topology, kept, unroll
+            )
+            x = states_of(course, x0)
+        else:
+            x, _ = unroll(x0)
+        return rolled(x, sampled(t0, self.dt * every, kept, topology), topology, bound)
+
+    def through(
+        self,
+        x0: Tensor,
+        times: Tensor,
+        topology: Topology | None = None,
+        *,
+        inputs: Tensor | None = None,
+    ) -> Trajectory:
+        """The states at given times, evenly spaced or not.
+
+        Each gap is cut into equal steps no longer than ``dt``, as many for all systems as the
+        longest gap needs; an adaptive scheme chooses its own. A map that takes no step but its own
+        takes whole numbers of them.
+
+        Args:
+            x0: ``[rows, dim]``, in the dtype of the simulator.
+            times: ``[n]``, or ``[n, systems]``, increasing; the first is the time of ``x0``. No
+                gradient flows to them.
+            topology: What stays still; vector systems where it is None.
+            inputs: ``[n − 1, rows, u]``; ``inputs[k]`` acts from ``times[k]`` to ``times[k + 1]``.
+
+        Returns:
+            n states, or those before it blew up, as `rollout` has it.
+
+        Raises:
+            ConfigError: The times do not increase, the state does not fit, or a map cannot take
+                such steps.
+        """
+        topology = self._topology(x0, topology)
+        grid = Grid(times, topology)
+        self._inputs(inputs, len(grid.times) - 1, topology)
+        if self.integrator is None and not getattr(self.dynamics, "any_step", False):
+            counts = grid.whole(self.dt, type(self.dynamics).__name__)
+        elif self.integrator is not None and self.integrator.adaptive:
+            counts = [1] * (len(grid.times) - 1)
+        else:
+            counts = grid.steps(self.dt)
+        legs = grid.legs(counts, self.dt, x0, inputs)
+        x, _ = self._unroll(x0, legs, topology, grid.first(x0), inputs, math.inf)
+        return rolled(x, grid.times.to(x.device), topology, math.inf)
+
+    def _inputs(self, inputs: Tensor | None, steps: int, topology: Topology) -> None:
+        """Refuse inputs that do not fit."""
+        if inputs is None:
+            return
+        if inputs.ndim != 3 or inputs.shape[:2] != (steps, topology.rows):
             raise ConfigError(
                 f"inputs must be [{steps}, {topology.rows}, u], got {list(inputs.shape)}."
             )
-        x = torch.stack(self._unroll(x0, steps, topology, t0, inputs, every, bound))
-        return self._rolled(x, steps // every + 1, topology, t0, every, bound)
-
-    def _rolled(
-        self, x: Tensor, wanted: int, topology: Topology, t0: Time, every: int, bound: float
-    ) -> Trajectory:
-        """The states with their times, and how the rollout ended."""
-        with torch.no_grad():
-            good = _leading(_inside(x.flatten(1), bound))
-        status: Status = "ok" if good == wanted else "left_bound"
-        if good < len(x) and not bool(x[good].isfinite().all()):
-            status = "diverged"
-        if not x.requires_grad:
-            x = x[: max(1, good)]
-        t = self.dt * every * torch.arange(len(x), dtype=torch.float64, device=x.device)
-        if isinstance(t0, Tensor):
-            first = t.new_zeros(topology.num_systems)
-            t = t[:, None] + first.index_put((topology.system,), t0[:, 0].to(t))
-        else:
-            t = t + t0
-        return Trajectory(t, x, topology, status=status, finite_steps=good)
+        if self.integrator is not None and self.integrator.extended:
+            raise ConfigError(
+                f"{type(self.integrator).__name__} carries a second copy of the state, and inputs "
+                "start it anew at every step. Use ImplicitMidpoint or RK4 with inputs."
+            )
 
     def _unroll(
         self,
         x: Tensor,
-        steps: int,
+        legs: Iterable[Leg],
         topology: Topology,
         t0: Time,
         inputs: Tensor | None,
-        every: int,
         bound: float,
-    ) -> list[Tensor]:
-        """The states asked for; without gradients it stops soon after the state left the bound."""
+    ) -> tuple[Tensor, Carry]:
+        """The states asked for and the last carry.
+
+        Without gradients it stops soon after the state left the bound.
+        """
         states, carry = [x], self._start(t0, x, topology) if inputs is None else ()
-        field, scheme, dt = self.dynamics, self.integrator, self.dt  # a module looks up slowly
-        for k in range(steps):
-            t = t0 + k * dt
-            if inputs is not None:
-                topology = topology.replace(inputs=inputs[k])
+        field, scheme = self.dynamics, self.integrator  # a module looks up slowly
+        for k, (t, dt, keep, acting) in enumerate(legs):
+            if acting is not None:
+                topology = topology.replace(inputs=acting)
                 carry = self._start(t, x, topology)
             if scheme is None:
                 x = field(t, x, dt, topology)
             else:
                 x, carry = scheme.step(field, t, x, dt, topology, carry)
-            if (k + 1) % every == 0:
+            if keep:
                 states.append(x)
-            if (
-                k % LOOK_EVERY == 0
-                and not x.requires_grad
-                and not bool(_inside(x.flatten(), bound))
-            ):
+            if k % LOOK_EVERY == 0 and not x.requires_grad and not bool(inside(x.flatten(), bound)):
                 states.append(x)
                 break
-        return states
-
-
-def _inside(x: Tensor, bound: float) -> Tensor:
-    """Whether every component of a state ``[..., components]`` is finite and inside the bound."""
-    # one pass: the largest norm hands NaN on, and no comparison with NaN is true
-    largest = torch.linalg.vector_norm(x, torch.inf, dim=-1)
-    return (largest <= bound) & (largest < torch.inf)
-
-
-def _leading(flags: Tensor) -> int:
-    """How many leading entries are True."""
-    return len(flags) if bool(flags.all()) else int(flags.int().argmin())
-
-
-def _fit_together(dynamics: Dynamics, integrator: Integrator | None, dt: float) -> None:
-    if not math.isfinite(dt) or dt <= 0:
-        raise ConfigError(f"The step dt must be positive and finite, got {dt}.")
-    kind = type(dynamics).__name__
-    if isinstance(dynamics, Map):
-        if integrator is not None:
-            raise ConfigError(
-                f"{kind} is a map and steps by itself, but was given {type(integrator).__name__}. "
-                "Leave the integrator out."
-            )
-        return
-    if not isinstance(dynamics, VectorField):
-        raise ConfigError(f"A simulator needs a VectorField or a Map, got {kind}.")
-    if integrator is None:
-        raise ConfigError(f"{kind} is a vector field and needs an integrator, for example RK4.")
-    if not isinstance(dynamics, integrator.needs):
-        raise ConfigError(
-            f"{type(integrator).__name__} needs a {integrator.needs.__name__}, got {kind}. "
-            "Use ImplicitMidpoint or RK4, or split the energy into kinetic and potential "
-            "(SeparableEnergy)."
-        )
+        return torch.stack(states), carry

@@ -1,0 +1,1 @@
+"""Parts of `benchmarks/hamiltonian.py`: data, protocols, baselines written from the papers."""

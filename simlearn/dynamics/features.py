@@ -1,0 +1,224 @@
+"""Random Fourier features and low powers: functions that are linear in their coefficients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from simlearn.component import ConfigError
+
+MARGIN = 0.25  # length scales beyond the samples to which the cosines are still believed
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How wiggly a function is.
+
+    Attributes:
+        length: Length scale in units of the spread of the samples, or in radians where periodic.
+        periodic: Whether the function has the period 2π in every coordinate.
+    """
+
+    length: float
+    periodic: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.length:g} rad, periodic" if self.periodic else f"{self.length:g} spreads"
+
+
+class RandomFeatures(nn.Module):
+    """φ(x) = (powers of z, √(2/M) ℓ cos(ωₖ·z + βₖ)), with z = (x − centre) / spread.
+
+    With ωₖ ~ N(0, 1/ℓ²) the cosines span a Gaussian process with a squared-exponential kernel of
+    length ℓ (Rahimi and Recht 2007, algorithm 1); their factor ℓ makes slopes, not values, of size
+    one. With a period, z = x and ωₖ are integers.
+
+    Outside the box of the samples the cosines go on along their tangent plane, h(c) + ∇h(c)·(z −
+    c) with c the nearest point of the box, so that forces stay bounded and continuous. Powers go on
+    as they are.
+
+    Args:
+        dim: Columns of x.
+        features: Number M of cosines.
+        degree: 0 for no powers, 2 for all of degree one and two.
+        constant: Whether the constant function is among the powers.
+        seed: Seed of frequencies and phases.
+    """
+
+    first: Tensor
+    second: Tensor
+    unit: Tensor
+    centre: Tensor
+    spread: Tensor
+    frequency: Tensor
+    phase: Tensor
+    size: Tensor
+    low: Tensor
+    high: Tensor
+    powers: Tensor
+
+    def __init__(
+        self, dim: int, features: int, degree: int = 2, constant: bool = False, seed: int = 0
+    ):
+        super().__init__()
+        if features < 1:
+            raise ConfigError(f"Random features must be at least one, got {features}.")
+        self.dim, self.features, self.degree, self.constant = dim, features, degree, constant
+        self.seed = seed
+        rng = torch.Generator().manual_seed(seed)
+        unit = torch.randn(dim, features, generator=rng, dtype=torch.float64)
+        turn = 2 * math.pi * torch.rand(features, generator=rng, dtype=torch.float64)
+        first, second = torch.triu_indices(dim, dim)
+        self.register_buffer("first", first, persistent=False)
+        self.register_buffer("second", second, persistent=False)
+        self.register_buffer("unit", unit, persistent=False)
+        for name, value in (
+            ("centre", torch.zeros(dim)),
+            ("spread", torch.ones(dim)),
+            ("frequency", unit.clone()),
+            ("phase", turn),
+            ("size", torch.tensor(math.sqrt(2 / features))),
+            ("low", torch.full((dim,), -torch.inf)),
+            ("high", torch.full((dim,), torch.inf)),
+            ("powers", torch.ones(())),
+        ):
+            self.register_buffer(name, value.double())
+
+    @property
+    def count(self) -> int:
+        """Number of functions K."""
+        powers = self.dim + len(self.first) if self.degree else 0
+        return self.constant + powers + self.features
+
+    def measure(self, x: Tensor, scale: Scale) -> None:
+        """Take box, units and frequencies from samples ``[samples, dim]`` and a scale."""
+        if scale.periodic:
+            self.centre.zero_()
+            self.spread.fill_(1.0)
+            turns = (self.unit / scale.length).round()
+            still = (turns == 0).all(0)
+            turns[0, still] = 1.0
+            self.frequency.copy_(turns)
+            self.powers.zero_()
+            self.low.fill_(-torch.inf)
+            self.high.fill_(torch.inf)
+        else:
+            spread = x.std(0, correction=0)
+            self.spread.copy_(torch.where(spread > 0, spread, torch.ones_like(spread)))
+            self.centre.copy_(x.mean(0))
+            self.frequency.copy_(self.unit / scale.length)
+            self.powers.fill_(1.0)
+            z = (x - self.centre) / self.spread
+            margin = MARGIN * scale.length
+            self.low.copy_(z.amin(0) - margin)
+            self.high.copy_(z.amax(0) + margin)
+        self.size.fill_(math.sqrt(2 / self.features) * scale.length)
+
+    def values(self, x: Tensor) -> Tensor:
+        """φ, ``[rows, K]``."""
+        z, angle, beyond, _ = self._angles(x)
+        waves = self.size * (angle.cos() - beyond * angle.sin())
+        parts = [torch.ones_like(z[:, :1])] if self.constant else []
+        if self.degree:
+            parts += [self.powers * z, self.powers * z[:, self.first] * z[:, self.second]]
+        return torch.cat([*parts, waves], dim=-1)
+
+    def slopes(self, x: Tensor) -> Tensor:
+        """∂φ/∂x, ``[rows, dim, K]``."""
+        z, angle, beyond, inside = self._angles(x)
+        wave = angle.sin()[:, None] + inside[:, :, None] * (beyond * angle.cos())[:, None]
+        parts = [z.new_zeros(len(z), self.dim, 1)] if self.constant else []
+        if self.degree:
+            parts.append(self._powers_slope(z))
+        return (
+            torch.cat([*parts, -self.size * self.frequency * wave], dim=-1) / self.spread[:, None]
+        )
+
+    def value_of(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Σ w φ for weights ``[K, m]``, ``[rows, m]``."""
+        return self.values(x) @ weights
+
+    def slope_of(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Σ w ∂φ/∂x for weights ``[K, m]``, ``[rows, dim, m]``; no ``[rows, dim, K]`` is made."""
+        powers, waves = self._split(weights)
+        steep = (-self.size * self.frequency[:, :, None] * waves).movedim(0, 1).flatten(1)
+        shape = (len(x), self.dim, weights.shape[1])
+        z, angle, beyond, inside = self._angles(x)
+        slope = (angle.sin() @ steep).reshape(shape)
+        if self.dim > 1:
+            slope = slope + inside[:, :, None] * ((beyond * angle.cos()) @ steep).reshape(shape)
+        if self.degree:
+            slope = slope + self._powers_slope(z) @ powers
+        return slope / self.spread[:, None]
+
+    def slope_with(self, weights: Tensor) -> Callable[[Tensor], Tensor]:
+        """`slope_of` for one function ``[K]``, with what depends on the weights done once.
+
+        ``[rows, dim]`` to ``[rows, dim]``.
+        """
+        powers, waves = self._split(weights[:, None])
+        units, phase, low, high = 1 / self.spread, self.phase, self.low, self.high
+        shift, frequency = -self.centre * units, self.frequency
+        steep = (-self.size * frequency * waves[:, 0]).T * units
+        zero = torch.zeros_like(units)
+        straight = self.powers * powers[: self.dim, 0] * units if self.degree else zero
+        curved = self._powers_bend(powers)[..., 0] * units if self.degree else zero.diag()
+        several = self.dim > 1
+
+        def slope(x: Tensor) -> Tensor:
+            z = torch.addcmul(shift, x, units)
+            near = z.clamp(low, high)
+            angle = torch.addmm(phase, near, frequency)
+            found = torch.addmm(torch.addmm(straight, z, curved), angle.sin(), steep)
+            if several:
+                beyond = ((z - near) @ frequency) * angle.cos()
+                found = torch.addcmul(found, (z == near).to(z), beyond @ steep)
+            return found
+
+        return slope
+
+    def bend_of(self, x: Tensor, weights: Tensor) -> Tensor:
+        """Σ w ∂²φ/∂x² for weights ``[K, m]``, ``[rows, dim, dim, m]``."""
+        z, angle, beyond, inside = self._angles(x)
+        powers, waves = self._split(weights)
+        pairs = self.frequency[:, None] * self.frequency[None]
+        steep = (-self.size * pairs[..., None] * waves).movedim(2, 0).flatten(1)
+        shape = (len(z), self.dim, self.dim, weights.shape[1])
+        outside = 1 - inside
+        both = 1 - outside[:, :, None] * outside[:, None]
+        bend = both[..., None] * (angle.cos() @ steep).reshape(shape)
+        if self.dim > 1:
+            within = inside[:, :, None] * inside[:, None]
+            bend = bend - within[..., None] * ((beyond * angle.sin()) @ steep).reshape(shape)
+        if self.degree:
+            bend = bend + self._powers_bend(powers)
+        return bend / (self.spread[:, None] * self.spread)[..., None]
+
+    def _angles(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """z; ω·c + β at the nearest point c of the box; ω·(z − c); and which columns are inside."""
+        z = (x - self.centre) / self.spread
+        near = z.clamp(self.low, self.high)
+        angle = torch.addmm(self.phase, near, self.frequency)
+        return z, angle, (z - near) @ self.frequency, (z == near).to(z)
+
+    def _split(self, weights: Tensor) -> tuple[Tensor, Tensor]:
+        skip = int(self.constant)
+        return weights[skip : -self.features], weights[-self.features :]
+
+    def _powers_slope(self, z: Tensor) -> Tensor:
+        one = torch.eye(self.dim, dtype=z.dtype, device=z.device).expand(len(z), -1, -1)
+        square = (
+            one[:, :, self.first] * z[:, None, self.second]
+            + one[:, :, self.second] * z[:, None, self.first]
+        )
+        return self.powers * torch.cat([one, square], dim=-1)
+
+    def _powers_bend(self, powers: Tensor) -> Tensor:
+        bend = powers.new_zeros(self.dim, self.dim, powers.shape[1])
+        quadratic = self.powers * powers[self.dim :]
+        bend = bend.index_put((self.first, self.second), quadratic)
+        return bend + bend.transpose(0, 1)

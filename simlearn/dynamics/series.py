@@ -1,0 +1,280 @@
+"""Energies that are linear in their coefficients, which a closed-form fit can solve for."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol, Self, TypeVar, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from simlearn.dynamics.base import HamiltonianField, SplitField, Time
+from simlearn.dynamics.energy import even
+from simlearn.dynamics.features import RandomFeatures, Scale
+from simlearn.dynamics.neural import positive
+from simlearn.state import Topology
+
+F = TypeVar("F", bound=nn.Module)
+Halves = tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]
+
+
+@runtime_checkable
+class Series(Protocol):
+    """Dynamics that are linear in one vector of coefficients, once their scales are chosen.
+
+    Attributes:
+        coefficients: ``[K]``.
+    """
+
+    coefficients: nn.Parameter
+
+    @abstractmethod
+    def blocks(self) -> Mapping[str, slice]:
+        """The coefficients of each function, for one scale and one prior precision each."""
+        ...
+
+    @abstractmethod
+    def penalised(self) -> Tensor:
+        """``[K]``: 1 where a prior holds a coefficient near zero, 0 for constants and powers."""
+        ...
+
+    @abstractmethod
+    def equations(self) -> Sequence[tuple[slice, slice]]:
+        """Which columns of dx/dt ask for which coefficients: regressions that share nothing."""
+        ...
+
+    @abstractmethod
+    def scales(self) -> Sequence[Sequence[Scale]]:
+        """The scales to choose from, for each equation."""
+        ...
+
+    @abstractmethod
+    def measure(self, x: Tensor, scales: Sequence[Scale]) -> None:
+        """Take boxes and units from samples ``[samples, dim]``, and one scale an equation."""
+        ...
+
+    @abstractmethod
+    def columns(self, x: Tensor, equation: int | None = None) -> Tensor:
+        """The derivative at unit coefficients, ``[rows, dim, K]``, or the part in one equation."""
+        ...
+
+    @abstractmethod
+    def rates(self) -> Callable[[Tensor], Tensor]:
+        """dx/dt of ``[rows, dim]`` at the present coefficients; what is fixed is done once."""
+        ...
+
+    @abstractmethod
+    def tangent(self, x: Tensor) -> Tensor:
+        """∂(dx/dt)/∂x, ``[rows, dim, dim]``."""
+        ...
+
+
+WIDE = tuple(Scale(length) for length in (0.5, 1.0, 2.0, 4.0))
+TURNS = tuple(Scale(length, periodic=True) for length in (0.5, 1.0, 2.0))
+
+
+def canonical(slope: Tensor) -> Tensor:
+    """J times a gradient, along dimension 1: (g_q, g_p) to (g_p, −g_q)."""
+    dq, dp = slope.chunk(2, dim=1)
+    return torch.cat([dp, -dq], dim=1)
+
+
+class SeparableSeries(SplitField):
+    """H(q, p) = T(p) + V(q), each a sum of random Fourier features and powers up to two.
+
+    Linear in its coefficients: `Ladder` fits it in closed form. Outside the training data its
+    forces go on along their tangents.
+
+    Args:
+        dim: Columns of the state, positions and momenta together.
+        features: Cosines in each of T and V.
+        seed: Seed of the features.
+
+    Raises:
+        ConfigError: ``dim`` is odd.
+    """
+
+    dim: int
+
+    def __init__(self, dim: int, features: int = 80, seed: int = 0):
+        super().__init__()
+        even(dim)
+        positive(features=features)
+        self.dim, self.features, self.seed = dim, features, seed
+        self.kinetic = RandomFeatures(dim // 2, features, seed=2 * seed)
+        self.potential = RandomFeatures(dim // 2, features, seed=2 * seed + 1)
+        self.coefficients = nn.Parameter(torch.zeros(2 * self.kinetic.count))
+        self._kept: tuple[tuple[int, ...], Halves] | None = None
+
+    @classmethod
+    def examples(cls) -> Iterable[Self]:
+        """One degree of freedom."""
+        return [shaken(cls(dim=2, features=8))]
+
+    def blocks(self) -> Mapping[str, slice]:
+        """T and V."""
+        count = self.kinetic.count
+        return {"kinetic": slice(0, count), "potential": slice(count, 2 * count)}
+
+    def penalised(self) -> Tensor:
+        """The cosines."""
+        return torch.cat([cosines(self.kinetic), cosines(self.potential)])
+
+    def equations(self) -> Sequence[tuple[slice, slice]]:
+        """dq/dt asks for T, dp/dt for V."""
+        blocks, half = self.blocks(), self.dim // 2
+        upper, lower = slice(0, half), slice(half, self.dim)
+        return [(upper, blocks["kinetic"]), (lower, blocks["potential"])]
+
+    def scales(self) -> Sequence[Sequence[Scale]]:
+        """Only positions may be periodic."""
+        return [WIDE, WIDE + TURNS]
+
+    def measure(self, x: Tensor, scales: Sequence[Scale]) -> None:
+        """Each half of the state has its own units and its own scale."""
+        q, p = x.chunk(2, dim=-1)
+        self.kinetic.measure(p, scales[0])
+        self.potential.measure(q, scales[1])
+
+    def drift(self, p: Tensor, topology: Topology) -> Tensor:
+        """dT/dp."""
+        return self._functions()[0](p)
+
+    def kick(self, t: Time, q: Tensor, topology: Topology) -> Tensor:
+        """−dV/dq."""
+        return self._functions()[1](q)
+
+    def energy(self, x: Tensor, topology: Topology) -> Tensor:
+        """T + V, ``[systems]``."""
+        (q, p), blocks = x.chunk(2, dim=-1), self.blocks()
+        kinetic = self.kinetic.values(p) @ self.coefficients[blocks["kinetic"]]
+        potential = self.potential.values(q) @ self.coefficients[blocks["potential"]]
+        return topology.per_system(kinetic + potential)
+
+    def columns(self, x: Tensor, equation: int | None = None) -> Tensor:
+        """``[rows, dim, K]``, or half of both."""
+        q, p = x.chunk(2, dim=-1)
+        if equation is not None:
+            return -self.potential.slopes(q) if equation else self.kinetic.slopes(p)
+        dq, dp = self.kinetic.slopes(p), -self.potential.slopes(q)
+        none = torch.zeros_like(dq)
+        return torch.cat([torch.cat([dq, none], -1), torch.cat([none, dp], -1)], dim=1)
+
+    def rates(self) -> Callable[[Tensor], Tensor]:
+        """(dT/dp, −dV/dq)."""
+        drift, kick = self._made()
+        half = self.dim // 2
+        return lambda x: torch.cat([drift(x[:, half:]), kick(x[:, :half])], dim=1)
+
+    def _made(self) -> Halves:
+        """dT/dp and −dV/dq, with what depends on the coefficients alone done once."""
+        blocks = self.blocks()
+        return (
+            self.kinetic.slope_with(self.coefficients[blocks["kinetic"]]),
+            self.potential.slope_with(-self.coefficients[blocks["potential"]]),
+        )
+
+    def _functions(self) -> Halves:
+        """The same, kept from call to call as long as no coefficient is learned or changed."""
+        own = self.coefficients
+        if not isinstance(own, nn.Parameter) or (own.requires_grad and torch.is_grad_enabled()):
+            return self._made()
+        frequency = self.kinetic.frequency
+        key = (own.data_ptr(), own._version, frequency.data_ptr(), frequency._version)
+        if self._kept is None or self._kept[0] != key:
+            self._kept = key, self._made()
+        return self._kept[1]
+
+    def tangent(self, x: Tensor) -> Tensor:
+        """``[rows, dim, dim]``."""
+        (q, p), blocks = x.chunk(2, dim=-1), self.blocks()
+        upper = self.kinetic.bend_of(p, self.coefficients[blocks["kinetic"], None])[..., 0]
+        lower = -self.potential.bend_of(q, self.coefficients[blocks["potential"], None])[..., 0]
+        none = torch.zeros_like(upper)
+        return torch.cat([torch.cat([none, upper], -1), torch.cat([lower, none], -1)], dim=1)
+
+
+class GenericSeries(HamiltonianField):
+    """H(q, p) as one sum of random Fourier features of the whole state, and powers up to two.
+
+    Args:
+        dim: Columns of the state, positions and momenta together.
+        features: Number of cosines.
+        seed: Seed of the features.
+
+    Raises:
+        ConfigError: ``dim`` is odd.
+    """
+
+    dim: int
+
+    def __init__(self, dim: int, features: int = 500, seed: int = 0):
+        super().__init__()
+        even(dim)
+        positive(features=features)
+        self.dim, self.features, self.seed = dim, features, seed
+        self.functions = RandomFeatures(dim, features, seed=seed)
+        self.coefficients = nn.Parameter(torch.zeros(self.functions.count))
+
+    @classmethod
+    def examples(cls) -> Iterable[Self]:
+        """One degree of freedom."""
+        return [shaken(cls(dim=2, features=12))]
+
+    def blocks(self) -> Mapping[str, slice]:
+        """One."""
+        return {"energy": slice(0, len(self.coefficients))}
+
+    def penalised(self) -> Tensor:
+        """The cosines."""
+        return cosines(self.functions)
+
+    def equations(self) -> Sequence[tuple[slice, slice]]:
+        """One."""
+        return [(slice(0, self.dim), slice(0, len(self.coefficients)))]
+
+    def scales(self) -> Sequence[Sequence[Scale]]:
+        """Momenta have no period, so neither has the energy."""
+        return [WIDE]
+
+    def measure(self, x: Tensor, scales: Sequence[Scale]) -> None:
+        """One scale for the whole state."""
+        self.functions.measure(x, scales[0])
+
+    def energy(self, x: Tensor, topology: Topology) -> Tensor:
+        """H, ``[systems]``."""
+        return topology.per_system(self.functions.values(x) @ self.coefficients)
+
+    def gradient(self, x: Tensor, topology: Topology) -> Tensor:
+        """∂H/∂x, ``[rows, dim]``."""
+        return self.functions.slope_of(x, self.coefficients[:, None])[..., 0]
+
+    def columns(self, x: Tensor, equation: int | None = None) -> Tensor:
+        """``[rows, dim, K]``."""
+        return canonical(self.functions.slopes(x))
+
+    def rates(self) -> Callable[[Tensor], Tensor]:
+        """J ∇H."""
+        slope = self.functions.slope_with(self.coefficients)
+        return lambda x: canonical(slope(x))
+
+    def tangent(self, x: Tensor) -> Tensor:
+        """``[rows, dim, dim]``."""
+        return canonical(self.functions.bend_of(x, self.coefficients[:, None])[..., 0])
+
+
+def cosines(functions: RandomFeatures) -> Tensor:
+    """1 for the cosines, 0 before them."""
+    flags = torch.zeros(functions.count, dtype=torch.float64)
+    flags[-functions.features :] = 1.0
+    return flags
+
+
+def shaken(field: F, seed: int = 0) -> F:
+    """A field with random coefficients, for examples and tests."""
+    rng = torch.Generator().manual_seed(seed)
+    coefficients: Tensor = field.coefficients  # type: ignore[assignment]
+    with torch.no_grad():
+        coefficients.copy_(0.3 * torch.randn(len(coefficients), generator=rng))
+    return field

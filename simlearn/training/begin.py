@@ -1,0 +1,113 @@
+"""Before the first gradient step: the start is solved, told, remembered; stabilizers get ready."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from simlearn.component import ConfigError
+
+if TYPE_CHECKING:
+    from simlearn.training.module import SimulatorModule
+
+KEPT = "simlearn_start"  # where a checkpoint keeps the record of the start
+
+
+def begin(module: SimulatorModule) -> None:
+    """Solve the start, unless a training is resumed.
+
+    It runs before stabilizers wrap the dynamics and before the optimizer sees their parameters, so
+    that it may put other dynamics in place.
+    """
+    if module.start is None or module.trainer.ckpt_path is not None:
+        return
+    found = module.start.solve(module.simulator, module.trainer.datamodule.training)
+    module.ledger.estimates, module.ledger.start = dict(found.estimates), dict(found.record)
+    if found.record.get("choice") == "network" and module.trainer.max_epochs == 0:
+        raise ConfigError(
+            f"{type(module.start).__name__} found no closed form that will do: "
+            f"{found.record.get('why')}. Give trainer.max_epochs, so that the dynamics of the "
+            "config are trained by gradients, or allow a larger error with "
+            "model.start.init_args.worst."
+        )
+
+
+def wrap(module: SimulatorModule) -> None:
+    """Let the stabilizers wrap the dynamics, once, and cast everything to the asked precision."""
+    if not module.wrapped:
+        for stabilizer in module.stabilizers:
+            module.simulator.take(stabilizer.wrap(module.simulator.dynamics))
+        module.simulator.to(module.number)
+        module.wrapped = True
+
+
+def prepare(module: SimulatorModule) -> None:
+    """Log the start and prepare the stabilizers, unless a training is resumed."""
+    if module.trainer.ckpt_path is not None:
+        return
+    _log_start(module)
+    for stabilizer in module.stabilizers:
+        stabilizer.prepare(module.simulator, module.trainer.datamodule.training)
+
+
+def remember(module: SimulatorModule, checkpoint: dict[str, Any]) -> None:
+    """Keep the record of the start in a checkpoint."""
+    checkpoint[KEPT] = module.ledger.start
+
+
+def recall(module: SimulatorModule, checkpoint: Mapping[str, Any]) -> None:
+    """Make the structure that the start once found, before its weights are loaded."""
+    if module.start is not None and checkpoint.get(KEPT):
+        module.ledger.start = checkpoint[KEPT]
+        module.start.restore(module.simulator, checkpoint[KEPT])
+        module.wrapped = False
+        wrap(module)
+
+
+def _log_start(module: SimulatorModule) -> None:
+    """Each stage of the start as a row of metrics.csv."""
+    if module.logger is None:
+        return
+    rows = list(_rows(module.ledger.start))
+    for row in rows:
+        module.logger.log_metrics(row, step=0)
+    if rows:
+        module.logger.save()
+
+
+def _rows(record: Mapping[str, Any]) -> Iterator[dict[str, float]]:
+    for number, rung in enumerate(record.get("rungs", ())):
+        kept = ("cross_validated_error", "beyond_noise", "seconds")
+        yield {"rung": number, **{f"rung_{key}": rung[key] for key in kept if key in rung}}
+    for number, gain in enumerate(record.get("joint", {}).get("gains", ())):
+        yield {"joint_iteration": number, "joint_gain": gain}
+
+
+def told(record: Mapping[str, Any]) -> str:
+    """The record of a start for people, one stage a line."""
+    lines = [f"  states: {record['states']}"] if "states" in record else []
+    for rung in record.get("rungs", ()):
+        beyond = rung.get("beyond_noise")
+        lines.append(
+            f"  {rung['rung']}: error on trajectories left out "
+            f"{rung['cross_validated_error']:.3%}"
+            + ("" if beyond is None else f", {beyond:.3%} beyond noise")
+            + f"; scales {', '.join(rung['scales'])}"
+            + (f" ({rung['note']})" if "note" in rung else "")
+        )
+    if "choice" in record:
+        lines.append(f"  chosen: {record['choice']}" + _because(record))
+    if "joint" in record:
+        joint = record["joint"]
+        lines.append(
+            f"  joint fit through rollouts: {joint['iterations']} iterations, log-likelihood up by "
+            f"{sum(joint['gains']) / 2:.4g}, noise of the states "
+            f"{', '.join(f'{value:.3g}' for value in joint['state_noise'])}"
+        )
+    for one in record.get("guard", ()):
+        lines.append(f"  guard: {one['blown_up']} rollouts blew up, so the ridge was raised")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _because(record: Mapping[str, Any]) -> str:
+    return f" ({record['why']})" if "why" in record else ""

@@ -1,0 +1,218 @@
+"""The ladder: from the most structured energy to the most general, as far as the data ask."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from simlearn.dynamics.inertia import MechanicalSeries
+from simlearn.dynamics.series import GenericSeries, SeparableSeries, Series
+from simlearn.training.ladder.closed import Closed, Design, solve
+from simlearn.training.ladder.guard import blown
+from simlearn.training.ladder.joint import Joint, Precisions
+from simlearn.training.ladder.samples import Samples, noise_of
+from simlearn.training.ladder.smooth import Evened, evened
+
+ADEQUATE = 0.01  # relative error beyond noise below which no higher rung is tried
+WORST = 0.05  # relative error beyond noise above which no series will do
+ITERATIONS = 20
+STATES = 6000  # samples that the joint fit takes at most
+RAISES = 8  # decades that the guard raises the ridge by at most
+WINDOWS = (64, 24, 8, 3)  # intervals in a piece of a trajectory, in the joint fit
+
+Rung = Callable[[int, int], Series]
+
+
+def rungs(dim: int, seed: int) -> list[tuple[str, Rung]]:
+    """Names and makers, the most structured first; the number of samples limits the features."""
+    half = dim // 2
+
+    def separable(samples: int, seed: int) -> Series:
+        return SeparableSeries(dim, 80 if half == 1 else 150 * half, seed)
+
+    def mechanical(samples: int, seed: int) -> Series:
+        return MechanicalSeries(dim, 60 if half == 1 else 50 * half, seed)
+
+    def generic(samples: int, seed: int) -> Series:
+        return GenericSeries(dim, min(2000, 150 * dim, 4 * samples), seed)
+
+    return [("separable", separable), ("mechanical", mechanical), ("generic", generic)]
+
+
+@dataclass(frozen=True)
+class Climbed:
+    """What the ladder found.
+
+    Attributes:
+        model: The chosen series, its coefficients loaded; None where none will do.
+        record: Stages, scores and choice, in plain JSON types.
+    """
+
+    model: Series | None
+    record: dict[str, Any]
+
+
+@torch.no_grad()
+def climb(samples: Samples, joint: bool = True, seed: int = 0, worst: float = WORST) -> Climbed:
+    """Fit, judge and choose; raise the ridge, a decade at a time, while rollouts blow up.
+
+    Args:
+        samples: The training data.
+        joint: Whether coefficients and initial states are fitted together afterwards.
+        seed: Seed of the random features.
+        worst: Relative error beyond noise above which a rung will not do.
+    """
+    began = time.process_time()
+    data = evened(samples)
+    design = Design.of(data)
+    tried: list[tuple[str, Series, Closed]] = []
+    record: dict[str, Any] = {
+        "samples": len(design.x),
+        "states": data.how,
+        "noise": noise_of(samples).tolist(),
+        "rungs": [],
+    }
+    for name, make in rungs(samples.shape[2], seed):
+        start = time.process_time()
+        model: Any = make(len(design.x), seed)
+        model = model.double().requires_grad_(False)
+        closed = solve(model, design)
+        tried.append((name, model, closed))
+        record["rungs"].append(_told(name, model, closed, design, time.process_time() - start))
+        if closed.excess <= ADEQUATE:
+            break
+    name, chosen, closed = _chosen(tried)
+    record["choice"] = name
+    record["closed_form_seconds"] = time.process_time() - began
+    # noise of slopes that were differenced or smoothed is not known well enough to judge by
+    if samples.slope is not None and closed.excess > worst:
+        return Climbed(None, _network(record, closed.excess, worst))
+    even = data.samples if data.samples.shape == samples.shape else samples
+    start, record["guard"] = time.process_time(), []
+    while True:
+        if joint and _noisy(samples, closed):
+            record["joint"], beyond = refine(chosen, samples, data, closed)
+            if beyond > worst:
+                return Climbed(None, _network(record, beyond, worst))
+        lost = blown(chosen, even, closed)
+        if not lost or len(record["guard"]) == RAISES:
+            break
+        closed = solve(chosen, design, 10 ** (min(_decades(closed)) + 1))
+        record["guard"].append({"blown_up": lost, "ridge_decades": _decades(closed)})
+    record |= {"blown_up": lost, "joint_seconds": time.process_time() - start}
+    return Climbed(chosen, record)
+
+
+def _decades(closed: Closed) -> list[float]:
+    return [one.decades for one in closed.regressions]
+
+
+def _network(record: dict[str, Any], beyond: float, worst: float) -> dict[str, Any]:
+    why = (
+        f"{record['choice']}, the best of {len(record['rungs'])} rungs, leaves {beyond:.1%} of "
+        f"what moves unexplained by noise, more than {worst:.1%}"
+    )
+    return {**record, "choice": "network", "why": why}
+
+
+def _chosen(tried: Sequence[tuple[str, Series, Closed]]) -> tuple[str, Series, Closed]:
+    """The smallest cross-validated error; a simpler rung within one standard error of it wins."""
+    best = min(tried, key=lambda one: one[2].cross)
+    limit = best[2].cross + best[2].error
+    return next(one for one in tried if one[2].cross <= limit)
+
+
+def _told(
+    name: str, model: Series, closed: Closed, design: Design, seconds: float
+) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "rung": name,
+        "coefficients": len(model.coefficients),
+        "scales": [str(scale) for scale in closed.scales],
+        "ridge_decades": _decades(closed),
+        "cross_validated_error": closed.cross,
+        "standard_error": closed.error,
+        "beyond_noise": closed.excess,
+        "seconds": seconds,
+    }
+    if len(model.coefficients) > design.x.numel():
+        told["note"] = (
+            f"{len(model.coefficients)} coefficients for {design.x.numel()} slopes: the ridge "
+            "decides between fits that the data cannot tell apart"
+        )
+    return told
+
+
+def _noisy(samples: Samples, closed: Closed) -> bool:
+    """Whether rollouts can say more than slopes do."""
+    return samples.slope is None or closed.noise > 0.1
+
+
+def refine(
+    model: Series, samples: Samples, data: Evened, closed: Closed
+) -> tuple[dict[str, Any], float]:
+    """The joint fit of coefficients and initial states, from the closed form on.
+
+    Where the closed form loses the data on the way, pieces of trajectories come first, then longer
+    ones.
+
+    Returns:
+        What was done, and how much more rollouts miss the data than noise does, relative to the
+        spread of the states.
+    """
+    basis, groups, prior = _directions(closed)
+    spread = samples.x.flatten(0, 1).std(0)
+    noise = noise_of(samples).maximum(1e-6 * spread)
+    known, gains = Precisions(noise, closed.slope, prior), []
+
+    def fit_of(window: int) -> tuple[Joint, Tensor]:
+        observed, starts = _taken(samples, data.samples, window)
+        return Joint(model, observed, basis, groups), starts
+
+    usable = next((w for w in WINDOWS if not Joint.lost(*fit_of(w))), WINDOWS[-1])
+    for window in WINDOWS[WINDOWS.index(usable) :: -1]:
+        fit, starts = fit_of(window)
+        if fit.lost(starts):
+            break
+        _, known = fit.run(starts, known, ITERATIONS)
+        gains += [one["gained"] for one in fit.history]
+    beyond = (known.state.square() - (1.1 * noise).square()).clamp_min(0).sqrt() / spread
+    told = {
+        "iterations": len(gains),
+        "gains": gains,
+        "longest_piece": window,
+        "directions": basis.shape[1],
+        "runge_kutta_steps": fit.parts,
+        "trajectories": len(starts),
+        "state_noise": known.state.tolist(),
+        "slope_noise": known.slope.tolist() if samples.slope is not None else None,
+        "beyond_noise": float(beyond.max()),
+    }
+    return told, float(beyond.max())
+
+
+def _taken(samples: Samples, smooth: Samples, intervals: int) -> tuple[Samples, Tensor]:
+    """Trajectories for the joint fit, and where they start."""
+    if smooth.shape[1] != samples.shape[1]:
+        smooth = samples
+    n, steps, _ = samples.shape
+    most = max(1, STATES // steps)
+    kept = torch.arange(n) if n <= most else torch.linspace(0, n - 1, most).round().long()
+    pieces = samples.take(kept).cut(intervals)
+    return pieces, smooth.take(kept).cut(intervals).x[:, 0].clone()
+
+
+def _directions(closed: Closed) -> tuple[Tensor, Tensor, Tensor]:
+    """Basis, group and prior precision of the directions that the data see."""
+    bases, groups, priors = [], [], []
+    for number, one in enumerate(closed.regressions):
+        held = torch.arange(one.basis.shape[1]) >= one.free
+        bases.append(one.basis)
+        groups.append(torch.where(held, number, -1))
+        priors.append(torch.where(held, one.ridge / one.noise, 0.0).double())
+    return torch.block_diag(*bases), torch.cat(groups), torch.cat(priors)

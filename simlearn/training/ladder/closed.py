@@ -1,0 +1,212 @@
+"""The closed-form fit of one series: scales and ridges by evidence, errors by cross-validation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from simlearn.dynamics.features import Scale
+from simlearn.dynamics.series import Series
+from simlearn.training.ladder.evidence import (
+    Regression,
+    cross_validated,
+    regress,
+    without_each,
+)
+from simlearn.training.ladder.smooth import Evened
+
+FOLDS = 5
+SLOPES = 20_000  # components of dx/dt in the regressions; more are drawn from at random
+
+
+@dataclass(frozen=True)
+class Design:
+    """Samples laid out for regressions.
+
+    Attributes:
+        x: ``[samples, dim]``.
+        slope: ``[samples, dim]``.
+        weight: ``[samples, dim]``, one over what a residual is expected to be, up to a factor.
+        fold: ``[samples]``: the fold of its trajectory.
+        state: ``[samples, dim]``, standard deviation of the states.
+        error: ``[samples, dim]``, standard deviation of the slopes.
+    """
+
+    x: Tensor
+    slope: Tensor
+    weight: Tensor
+    fold: Tensor
+    state: Tensor
+    error: Tensor
+
+    @staticmethod
+    def of(data: Evened) -> Design:
+        """All samples that are there; trajectories are dealt to folds in turn."""
+        samples = data.samples
+        assert samples.slope is not None  # evened always gives slopes
+        there: Any = samples.mask > 0
+        n, steps, _ = samples.shape
+        number = (torch.arange(n) % min(FOLDS, n))[:, None].expand(n, steps)
+        x, slope = samples.x[there], samples.slope[there]
+        error = data.slope.expand(samples.x.shape)[there]
+        if len(x) * x.shape[1] > SLOPES:
+            rng = torch.Generator().manual_seed(0)
+            some = torch.randperm(len(x), generator=rng)[: SLOPES // x.shape[1]]
+            there = there.nonzero()[some].unbind(1)
+            x, slope, error = x[some], slope[some], error[some]
+        typical = slope.square().mean(0).sqrt()
+        typical = torch.where(typical > 0, typical, torch.ones_like(typical)).expand_as(slope)
+        weight = 1 / torch.where(error > 0, error, typical)
+        state = data.state.expand(samples.x.shape)[there]
+        return Design(x, slope, weight, number[there], state, error)
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A series solved in closed form; its coefficients are loaded.
+
+    Attributes:
+        scales: One for each equation.
+        regressions: One for each equation.
+        slope: Standard deviation of the residual slopes, ``[dim]``.
+        cross: Relative error on held-out trajectories.
+        error: Its standard error over the folds.
+        excess: The part of it that noise does not explain, at least.
+        noise: The share of the squared error on held-out trajectories that noise explains.
+        folds: Coefficients without each fold.
+    """
+
+    scales: Sequence[Scale]
+    regressions: Sequence[Regression]
+    slope: Tensor
+    cross: float
+    error: float
+    excess: float
+    noise: float
+    folds: Sequence[Tensor]
+
+
+@torch.no_grad()
+def solve(model: Series, design: Design, least: float = 0.0) -> Closed:
+    """Choose the scales, solve every equation and load the coefficients.
+
+    Args:
+        model: A series in float64.
+        design: The samples.
+        least: Smallest ridge allowed, relative to the largest squared singular value.
+    """
+    weight, numbers = design.weight, range(len(model.equations()))
+    found = [_chosen(model, number, design, weight, least) for number in numbers]
+    scales, solved = [scale for scale, _ in found], [one for _, one in found]
+    model.measure(design.x, scales)
+    if any(columns.stop - columns.start > 1 for columns, _ in model.equations()):
+        _load(model, solved)
+        weight = design.weight / _misfit(model, design, design.weight)
+        solved = [_solved(model, number, design, weight, least)[0] for number in numbers]
+    _load(model, solved)
+    residual, folds = _left_out(model, design, weight, solved)
+    slope = _misfit(model, design, torch.ones_like(design.slope))
+    cross, error, excess, share = _scores(model, design, residual)
+    return Closed(scales, solved, slope, cross, error, excess, share, folds)
+
+
+def _chosen(
+    model: Series, number: int, design: Design, weight: Tensor, least: float
+) -> tuple[Scale, Regression]:
+    """The scale of one equation with the largest evidence; without noise, with the least error."""
+    offers, count = model.scales()[number], len(model.equations())
+    found = []
+    for scale in offers:
+        model.measure(design.x, [scale] * count)
+        found.append(_solved(model, number, design, weight, least))
+    clean = all(one.clean for one, _ in found)
+    best = min(range(len(offers)), key=lambda k: found[k][1] if clean else -found[k][0].evidence)
+    return offers[best], found[best][0]
+
+
+def _solved(
+    model: Series, number: int, design: Design, weight: Tensor, least: float
+) -> tuple[Regression, float]:
+    """One equation at the present scale, and its error on folds where there is no noise."""
+    penalised = model.penalised()[model.equations()[number][1]]
+    rows = _rows(model, number, design, weight)
+    found = regress(rows.flatten(0, 1), penalised, least)
+    if not found.clean:
+        return found, math.inf
+    return cross_validated(_by_fold(rows, design), penalised, least)
+
+
+def _rows(model: Series, number: int, design: Design, weight: Tensor) -> Tensor:
+    """(A, y) of one equation, ``[samples, its columns, K + 1]``."""
+    own = model.equations()[number][0]
+    joined = torch.cat([model.columns(design.x, number), design.slope[:, own, None]], dim=-1)
+    return joined * weight[:, own, None]
+
+
+def _by_fold(rows: Tensor, design: Design) -> list[Tensor]:
+    return [rows[design.fold == k].flatten(0, 1) for k in range(int(design.fold.max()) + 1)]
+
+
+def _load(model: Series, solved: Sequence[Regression]) -> None:
+    for (_, block), one in zip(model.equations(), solved, strict=True):
+        model.coefficients[block] = one.weights
+
+
+def _misfit(model: Series, design: Design, weight: Tensor) -> Tensor:
+    """Root mean square of the weighted residual of each column, never quite zero."""
+    residual = (design.slope - _field(model, design.x)) * weight
+    size = (design.slope * weight).square().mean(0).sqrt()
+    return residual.square().mean(0).sqrt().maximum(1e-9 * size).clamp_min(1e-300)
+
+
+def _field(model: Series, x: Tensor) -> Tensor:
+    parts = [
+        model.columns(x, number) @ model.coefficients[block]
+        for number, (_, block) in enumerate(model.equations())
+    ]
+    return torch.cat(parts, dim=1)
+
+
+def _left_out(
+    model: Series, design: Design, weight: Tensor, solved: Sequence[Regression]
+) -> tuple[Tensor, list[Tensor]]:
+    """Residuals of trajectories left out, with the ridges chosen on all of them."""
+    residual, count = torch.zeros_like(design.slope), int(design.fold.max()) + 1
+    folds = [torch.zeros_like(model.coefficients) for _ in range(count)]
+    for number, (columns, block) in enumerate(model.equations()):
+        blocks = _by_fold(_rows(model, number, design, weight), design)
+        plain = model.columns(design.x, number)
+        for k, weights in enumerate(without_each(blocks, solved[number])):
+            left = design.fold == k
+            folds[k][block] = weights
+            residual[left, columns] = design.slope[left, columns] - plain[left] @ weights
+    return residual, folds
+
+
+def _scores(model: Series, design: Design, residual: Tensor) -> tuple[float, float, float, float]:
+    """Relative error, its standard error, what of it noise does not explain, and noise's share.
+
+    Noise σ on the states moves the slopes by ∂f/∂x σ; the regression also shrinks towards zero by
+    the reliability 1 − σ²/var(x) of what it regresses on (Fuller 1987, eq. 1.1.10).
+    """
+    size = design.slope.square().mean(0)
+    size = torch.where(size > 0, size, torch.ones_like(size))
+    variance = design.state.square()
+    reliable = (1 - variance.mean(0) / design.x.var(0, correction=0)).clamp(0.1, 1.0)
+    moved = (model.tangent(design.x).square() @ (variance / reliable)[..., None])[..., 0]
+    floor = ((moved + design.error.square()) / size).mean(1)
+    each = (residual.square() / size).mean(1)
+    count = int(design.fold.max()) + 1
+    means = torch.stack([each[design.fold == k].mean() for k in range(count)])
+    beyond = torch.stack([(each - floor)[design.fold == k].mean() for k in range(count)])
+    error = float(means.std() / math.sqrt(count)) if count > 1 else float(means[0])
+    doubt = float(beyond.std() / math.sqrt(count)) if count > 1 else 0.0
+    cross = math.sqrt(float(each.mean()))
+    excess = math.sqrt(max(0.0, float(beyond.mean()) - 2 * doubt))
+    share = float(floor.mean()) / max(float(each.mean()), 1e-300)
+    return cross, error / (2 * max(cross, 1e-300)), excess, share

@@ -1,0 +1,188 @@
+"""Vector trajectories side by side, and how noisy they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from simlearn.component import DataError
+from simlearn.state import Trajectory
+
+WINDOW = 7  # states whose highest difference tells noise from motion
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Trajectories of equal meaning, padded to one length.
+
+    Attributes:
+        t: ``[n, steps]``; constant where a trajectory has ended.
+        x: ``[n, steps, dim]``, as observed.
+        slope: ``[n, steps, dim]`` recorded dx/dt, None where there is none.
+        mask: ``[n, steps]``, 0 where there is no sample.
+    """
+
+    t: Tensor
+    x: Tensor
+    slope: Tensor | None
+    mask: Tensor
+
+    @staticmethod
+    def of(training: Sequence[Trajectory], derivatives: bool = True) -> Samples:
+        """One entry for each row of each trajectory.
+
+        Raises:
+            DataError: The trajectories have control inputs, differ in columns or are too short.
+        """
+        if any(one.inputs is not None for one in training):
+            raise DataError("A closed-form energy takes no control inputs; train by gradients.")
+        if len({one.dim for one in training}) != 1:
+            raise DataError("All trajectories of a training must have the same columns.")
+        if max((one.steps for one in training), default=0) < 2:
+            raise DataError("A trajectory of one state says nothing about motion; give two.")
+        derivatives = derivatives and all(one.derivative is not None for one in training)
+        parts = [_rows(one, derivatives) for one in training if one.steps > 1]
+        steps = max(part.t.shape[1] for part in parts)
+        parts = [part.padded(steps) for part in parts]
+        slopes = [part.slope for part in parts if part.slope is not None]
+        return Samples(
+            torch.cat([part.t for part in parts]),
+            torch.cat([part.x for part in parts]),
+            torch.cat(slopes) if derivatives else None,
+            torch.cat([part.mask for part in parts]),
+        )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Trajectories, steps, columns."""
+        n, steps, dim = self.x.shape
+        return n, steps, dim
+
+    def padded(self, steps: int) -> Samples:
+        """Longer by samples that are not there."""
+        more = steps - self.t.shape[1]
+        if not more:
+            return self
+
+        def last(value: Tensor) -> Tensor:
+            return torch.cat([value, value[:, -1:].expand(-1, more, *value.shape[2:])], dim=1)
+
+        slope = None if self.slope is None else last(self.slope)
+        none = self.mask.new_zeros(len(self.mask), more)
+        return Samples(last(self.t), last(self.x), slope, torch.cat([self.mask, none], dim=1))
+
+    def take(self, kept: Tensor) -> Samples:
+        """Some of the trajectories."""
+        slope = None if self.slope is None else self.slope[kept]
+        return Samples(self.t[kept], self.x[kept], slope, self.mask[kept])
+
+    def cut(self, steps: int) -> Samples:
+        """In pieces of at most so many intervals, each with a start of its own."""
+        if self.t.shape[1] <= steps + 1:
+            return self
+        steps = -(-(self.t.shape[1] - 1) // -(-(self.t.shape[1] - 1) // steps))
+        pieces = []
+        for k in range(0, self.t.shape[1] - 1, steps):
+            part = slice(k, min(k + steps + 1, self.t.shape[1]))
+            slope = None if self.slope is None else self.slope[:, part]
+            piece = Samples(self.t[:, part], self.x[:, part], slope, self.mask[:, part])
+            pieces.append(piece.take(piece.mask.sum(1) > 1).padded(steps + 1))
+        slopes = [piece.slope for piece in pieces if piece.slope is not None]
+        whole = (torch.cat(parts) for parts in zip(*((p.t, p.x) for p in pieces), strict=True))
+        t, x = whole
+        mask = torch.cat([piece.mask for piece in pieces])
+        return Samples(t, x, torch.cat(slopes) if slopes else None, mask)
+
+
+def _rows(one: Trajectory, derivatives: bool) -> Samples:
+    t = one.t.double()
+    t = t[:, one.topology.system] if t.ndim == 2 else t[:, None].expand(-1, one.topology.rows)
+    mask = torch.ones_like(t) if one.mask is None else one.mask.double()
+    x = one.x.double()
+    bad = ~x.isfinite().all(-1)
+    slope = None
+    if derivatives and one.derivative is not None:
+        slope = one.derivative.double().movedim(1, 0)
+        bad = bad | ~one.derivative.isfinite().all(-1)
+        slope = torch.where(bad.T[..., None], 0.0, slope)
+    x = torch.where(bad[..., None], 0.0, x)
+    return Samples(t.T, x.movedim(1, 0), slope, torch.where(bad, 0.0, mask).T)
+
+
+def noise_of(samples: Samples) -> Tensor:
+    """Standard deviation of white noise on the states, ``[dim]``, by high differences.
+
+    A polynomial of degree m − 1 is annihilated by the divided difference of m + 1 samples; with
+    weights of unit norm its typical size is the noise, whatever m is. Motion that is sampled
+    coarsely is left over too, but less and less of it the higher m is: where the size still falls
+    from m to m + 2 it tells of motion, and the noise counts as zero. So it does where trajectories
+    are shorter than three states.
+    """
+    dim, steps = samples.shape[2], samples.shape[1]
+    if steps < 3:
+        return samples.x.new_zeros(dim)
+    high = _differences(samples, min(WINDOW, steps))
+    if steps < WINDOW:
+        return high
+    return torch.where(high > 0.7 * _differences(samples, WINDOW - 2), high, 0.0)
+
+
+def _differences(samples: Samples, width: int) -> Tensor:
+    """Typical size of the divided differences of ``width`` samples, as of a normal variable."""
+    t = samples.t.unfold(1, width, 1)
+    apart = t[..., :, None] - t[..., None, :] + torch.eye(width, dtype=t.dtype)
+    logs = apart.abs().clamp_min(torch.finfo(t.dtype).tiny).log().sum(-1)
+    sign = torch.tensor([(-1.0) ** k for k in range(width)], dtype=t.dtype)
+    weight = sign * (logs.amin(-1, keepdim=True) - logs).exp()
+    weight = weight / weight.norm(dim=-1, keepdim=True)
+    found = (samples.x.unfold(1, width, 1) * weight[:, :, None]).sum(-1).abs()
+    whole = samples.mask.unfold(1, width, 1).sum(-1) == width
+    if not bool(whole.any()):
+        return samples.x.new_zeros(samples.shape[2])
+    return found[whole].median(0).values / 0.6745
+
+
+def reintegrated(samples: Samples, noise: Tensor) -> Samples:
+    """States re-integrated from recorded slopes, where these explain them to within their noise.
+
+    x(t) = c + ∫ dx/dt, by cubics through four neighbours, with the c of least squares. It leaves
+    one unknown shift a trajectory instead of noise in every state; where the slopes are the worse
+    record of the two, the states come back as they are.
+    """
+    if samples.slope is None or samples.shape[1] < 4:
+        return samples
+    whole = samples.mask.cumprod(1)
+    if not torch.equal(whole, samples.mask):
+        return samples
+    gained = _integrals(_unended(samples.t, samples.mask), samples.slope)
+    path = torch.cat([torch.zeros_like(gained[:, :1]), gained.cumsum(1)], dim=1)
+    weight = samples.mask[..., None] / samples.mask.sum(1)[:, None, None]
+    path = path + ((samples.x - path) * weight).sum(1, keepdim=True)
+    apart = ((samples.x - path).square() * weight).sum(1).mean(0).sqrt()
+    explained = bool((apart <= 1.2 * noise).all())
+    return replace(samples, x=path) if explained else samples
+
+
+def _unended(t: Tensor, mask: Tensor) -> Tensor:
+    """Times that go on where a trajectory has ended."""
+    gap = torch.where(mask[:, 1:] > 0, t.diff(dim=1), 1.0)
+    return torch.cat([t[:, :1], t[:, :1] + gap.cumsum(1)], dim=1)
+
+
+def _integrals(t: Tensor, slope: Tensor) -> Tensor:
+    """∫ of the slope over every interval, ``[n, steps − 1, dim]``."""
+    steps = t.shape[1]
+    shared = bool((t == t[:1]).all())
+    grid = t[:1] if shared else t
+    first = (torch.arange(steps - 1) - 1).clamp(0, steps - 4)
+    near = first[:, None] + torch.arange(4)
+    start, gap = grid[:, :-1, None], grid.diff(dim=1)[..., None]
+    local = (grid[:, near] - start) / gap
+    power = torch.arange(4, dtype=t.dtype)
+    moments = 1 / (power + 1)
+    table = local[:, :, None] ** power[:, None]
+    weight = torch.linalg.solve(table, moments.expand(*table.shape[:2], 4)) * gap
+    return (slope[:, near] * weight[..., None]).sum(2)
