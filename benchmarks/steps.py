@@ -3,7 +3,9 @@
 python benchmarks/steps.py [--no-compile]
 One thread, float32, process CPU time. A round of ours is an epoch of the whole training through
 SimulatorModule (loader, perturbation, ledger, Lightning); a round of a rival follows each, and
-ratios are medians over the pairs. Every pair is first shown to give the same gradients or states.
+ratios are medians over the pairs. Rivals come as published and lean (`step_rivals`); every one is
+first shown to give our gradient. "Bare" is our loss in a plain loop, without the framework.
+The file is long for it holds four cases and their table.
 Writes benchmarks/results/steps.{json,md}.
 """
 
@@ -17,7 +19,7 @@ import warnings
 
 import lightning.pytorch as pl
 import torch
-from torch import nn
+from step_rivals import LeanHnn, LeanSrnn, PublishedHnn, PublishedSrnn, rk4_of
 
 from simlearn import Simulator, Topology, Trajectory
 from simlearn.data.module import TrajectoryData
@@ -25,108 +27,21 @@ from simlearn.data.windows import Windows
 from simlearn.dynamics import Energy, SeparableEnergy
 from simlearn.integrators import Leapfrog
 from simlearn.integrators.explicit import RK4
+from simlearn.simulator import CompiledRollout
 from simlearn.training.fit import DEFAULTS, versions
 from simlearn.training.module import SimulatorModule
 from simlearn.training.objectives import DerivativeMatching, MultiStep
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 WIDTH, BATCHES, HORIZON = 200, 32, 10
+PUBLISHED = ("HNN", "SRNN")
 # name: (asked of eager mode, asked of the compiled step)
 TARGETS = {
     "gradient step, 2-D, batch 750": (1.1, 1.5),
     "gradient step, 8-D, batch 200": (1.1, 1.5),
     "multi-step, batch 64, K = 10": (None, 2.0),
-    "rollout step, batch 16": (6.0, None),
+    "rollout step, batch 16": (None, 6.0),
 }
-
-
-class Scalar(nn.Module):
-    """A tanh network of two hidden layers to one number a row."""
-
-    def __init__(self, dim: int):
-        super().__init__()
-        self.net = nn.Sequential(
-            nn.Linear(dim, WIDTH),
-            nn.Tanh(),
-            nn.Linear(WIDTH, WIDTH),
-            nn.Tanh(),
-            nn.Linear(WIDTH, 1, bias=False),
-        )
-
-    def forward(self, x):
-        """[rows, 1]."""
-        return self.net(x)
-
-    def slope(self, x):
-        """Its gradient as HNN and SRNN take it: autograd, always with a graph."""
-        x = x if x.requires_grad else x.detach().requires_grad_()
-        return torch.autograd.grad(self(x).sum(), x, create_graph=True)[0]
-
-
-def of_ours(own) -> Scalar:
-    """The same network with the same weights."""
-    net = Scalar(own.net.layers[0].in_features)
-    with torch.no_grad():
-        for mine, theirs in zip(net.parameters(), own.net.parameters(), strict=True):
-            mine.copy_(theirs)
-    return net
-
-
-class Hnn:
-    """HNN's training loop (Greydanus et al. 2019): autograd.grad, J by a product, Adam."""
-
-    def __init__(self, field: Energy, track: Trajectory, batch: int):
-        self.net, half = of_ours(field.net), field.dim // 2
-        eye, none = torch.eye(half), torch.zeros(half, half)
-        self.form = torch.cat([torch.cat([none, eye]), torch.cat([-eye, none])], dim=1)
-        self.optimizer = torch.optim.Adam(self.net.parameters(), 1e-3)
-        x, slope = track.x[:, 0], track.derivative[:, 0]
-        self.batches = list(zip(x.split(batch), slope.split(batch), strict=True))
-
-    def loss(self, x, slope):
-        """Mean squared error of the field."""
-        found = self.net.slope(x) @ self.form
-        return (found - slope).square().mean()
-
-    def round(self):
-        """As many steps as an epoch of ours has."""
-        for x, slope in self.batches:
-            self.optimizer.zero_grad()
-            self.loss(x, slope).backward()
-            self.optimizer.step()
-
-
-class Srnn:
-    """SRNN-style training (Chen et al. 2020): leapfrog, autograd.grad with a graph at each stage.
-
-    The force is carried from step to step, which is kinder to the rival than to evaluate it anew.
-    """
-
-    def __init__(self, field: SeparableEnergy, track: Trajectory, batch: int):
-        self.kinetic, self.potential = of_ours(field.kinetic), of_ours(field.potential)
-        weights = [*self.kinetic.parameters(), *self.potential.parameters()]
-        self.optimizer = torch.optim.Adam(weights, 1e-3)
-        windows = Windows([track], HORIZON + 1, None, batch, shuffle=False)
-        self.batches = [window.x for window in windows]
-
-    def loss(self, x):
-        """Mean squared error of a rollout."""
-        q, p = x[0].chunk(2, dim=-1)
-        force, states = -self.potential.slope(q), []
-        for _ in range(HORIZON):
-            p = p + 0.05 * force
-            q = q + 0.1 * self.kinetic.slope(p)
-            force = -self.potential.slope(q)
-            p = p + 0.05 * force
-            states.append(torch.cat([q, p], dim=-1))
-        return (torch.stack(states) - x[1:]).square().mean()
-
-    def round(self):
-        """As many steps as an epoch of ours has."""
-        for x in self.batches:
-            self.optimizer.zero_grad()
-            self.loss(x).backward()
-            self.optimizer.step()
 
 
 class Bare:
@@ -179,15 +94,7 @@ def trained(simulator, objective, track, batch, rivals, compile, rounds):
     pl.Trainer(**settings).fit(module, datamodule=TrajectoryData.of([track], batch_size=batch))
     assert module.ledger.updates == BATCHES * (rounds + 2)
     broken = module.compiled.broken if compile else ""
-    found = {
-        "ours ms": 1e3 * statistics.median(paired.spent["ours"]) / BATCHES,
-        "compiled": bool(compile and not broken),
-    }
-    for name in rivals:
-        pairs = zip(paired.spent[name], paired.spent["ours"], strict=True)
-        found[f"{name} ms"] = 1e3 * statistics.median(paired.spent[name]) / BATCHES
-        found[f"ratio to {name}"] = statistics.median(theirs / ours for theirs, ours in pairs)
-    return found
+    return {"compiled": bool(compile and not broken), **told(paired.spent, BATCHES)}
 
 
 def random_track(steps, dim):
@@ -209,12 +116,12 @@ def gradient_step(dim, batch, compile, rounds):
     """Derivative matching against HNN's loop."""
     track = random_track(batch * BATCHES, dim)
     simulator, other = (Simulator(seeded(lambda: Energy(dim, WIDTH)), RK4(), 0.1) for _ in range(2))
-    rival = Hnn(simulator.dynamics, track, batch)
     objective = DerivativeMatching(scale="none")
+    data = (simulator.dynamics.net.net, track.x[:, 0], track.derivative[:, 0], batch)
+    rivals = {"HNN": PublishedHnn(*data), "lean": LeanHnn(*data)}
     window = next(iter(Windows([track], 1, None, batch, shuffle=False)))
-    ours = objective.loss(simulator, window)
-    same_gradients(ours, simulator.dynamics.net, rival.loss(*rival.batches[0]), [rival.net])
-    rivals = {"HNN": rival, "bare": Bare(other, DerivativeMatching("none"), track, batch)}
+    same_gradients(objective, simulator, simulator.dynamics.net.net, window, rivals)
+    rivals["bare"] = Bare(other, DerivativeMatching("none"), track, batch)
     return trained(simulator, objective, track, batch, rivals, compile, rounds)
 
 
@@ -224,67 +131,72 @@ def multi_step(batch, compile, rounds):
     simulator, other = (
         Simulator(seeded(lambda: SeparableEnergy(2, WIDTH)), Leapfrog(), 0.1) for _ in range(2)
     )
-    rival = Srnn(simulator.dynamics, track, batch)
-    objective = MultiStep(HORIZON, scale="none")
-    window = next(iter(Windows([track], HORIZON + 1, None, batch, shuffle=False)))
-    theirs = rival.loss(rival.batches[0])
-    ours = objective.loss(simulator, window)
-    same_gradients(ours, simulator.dynamics, theirs, [rival.kinetic, rival.potential])
-    rivals = {
-        "SRNN": rival,
-        "bare": Bare(other, MultiStep(HORIZON, scale="none"), track, batch),
-    }
+    windows = list(Windows([track], HORIZON + 1, None, batch, shuffle=False))
+    field, objective = simulator.dynamics, MultiStep(HORIZON, scale="none")
+    data = (field.kinetic.net, field.potential.net, [window.x for window in windows])
+    rivals = {"SRNN": PublishedSrnn(*data), "lean": LeanSrnn(*data)}
+    same_gradients(objective, simulator, field, windows[0], rivals)
+    rivals["bare"] = Bare(other, MultiStep(HORIZON, scale="none"), track, batch)
     return trained(simulator, objective, track, batch, rivals, compile, rounds)
 
 
-def same_gradients(ours, field, theirs, nets):
-    """Both loops minimise the same number with the same gradient."""
-    ours.backward()
-    theirs.backward()
-    a = torch.cat([w.grad.flatten() for w in field.parameters()])
-    b = torch.cat([w.grad.flatten() for net in nets for w in net.parameters()])
-    torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-6)
-    for part in (field, *nets):
-        part.zero_grad()
+def same_gradients(objective, simulator, net, window, rivals):
+    """All loops minimise the same number with the same gradient."""
+    objective.loss(simulator, window).backward()
+    ours = torch.cat([weight.grad.flatten() for weight in net.parameters()])
+    for rival in rivals.values():
+        theirs = torch.cat([slope.flatten() for slope in rival.gradients()])
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-6)
+    simulator.zero_grad()
 
 
-def rollout_step(rounds, batch=16, steps=300):
+def rollout_step(compile, rounds, batch=16, steps=300):
     """A step of leapfrog on a separable energy against RK4 on HNN's, which always makes a graph."""
     simulator = Simulator(seeded(lambda: SeparableEnergy(2, WIDTH)), Leapfrog(), 0.1)
     simulator.requires_grad_(False)
-    net = seeded(lambda: Scalar(2))
-    form = torch.tensor([[0.0, -1.0], [1.0, 0.0]])
     x0 = torch.randn(batch, 2, generator=torch.Generator().manual_seed(1))
+    net = seeded(lambda: Energy(2, WIDTH)).net.net
 
-    def hnn():
-        x, states = x0, [x0]
-        for _ in range(steps):
-            k1 = net.slope(x) @ form
-            k2 = net.slope((x + 0.05 * k1).detach()) @ form
-            k3 = net.slope((x + 0.05 * k2).detach()) @ form
-            k4 = net.slope((x + 0.1 * k3).detach()) @ form
-            x = (x + 0.1 / 6 * (k1 + 2 * k2 + 2 * k3 + k4)).detach()
-            states.append(x)
-        return torch.stack(states)
+    def theirs(kind):
+        step = rk4_of(kind(net, x0, x0, batch).field)
+
+        def go():
+            states = [x0]
+            for _ in range(steps):
+                states.append(step(states[-1]))
+            return torch.stack(states)
+
+        return go
 
     def ours():
         with torch.inference_mode():
             return simulator.rollout(x0, steps).x
 
-    spent = {"ours": [], "HNN": []}
+    by_graph = CompiledRollout(simulator)
+    if compile:
+        torch.testing.assert_close(by_graph(x0, steps).x, ours(), rtol=1e-3, atol=1e-4)
+        ours = lambda: by_graph(x0, steps).x  # noqa: E731
+
+    ways = {"ours": ours, "HNN": theirs(PublishedHnn), "lean": theirs(LeanHnn)}
+    spent = {name: [] for name in ways}
     for number in range(rounds + 1):
-        for name, way in {"ours": ours, "HNN": hnn}.items():
+        for name, way in ways.items():
             began = time.process_time()
             assert bool(way().isfinite().all())
             if number:
                 spent[name].append(time.process_time() - began)
-    pairs = zip(spent["HNN"], spent["ours"], strict=True)
-    return {
-        "ours ms": 1e3 * statistics.median(spent["ours"]) / steps,
-        "compiled": False,
-        "HNN ms": 1e3 * statistics.median(spent["HNN"]) / steps,
-        "ratio to HNN": statistics.median(theirs / ours for theirs, ours in pairs),
-    }
+    return {"compiled": bool(compile and not by_graph.broken), **told(spent, steps)}
+
+
+def told(spent, steps):
+    """Milliseconds a step of each, and the medians of the ratios of paired rounds."""
+    found = {}
+    for name, seconds in spent.items():
+        found[f"{name} ms"] = 1e3 * statistics.median(seconds) / steps
+        if name != "ours":
+            pairs = zip(seconds, spent["ours"], strict=True)
+            found[f"ratio to {name}"] = statistics.median(their / own for their, own in pairs)
+    return found
 
 
 def speed(compile: bool, rounds: int = 15) -> dict:
@@ -293,9 +205,8 @@ def speed(compile: bool, rounds: int = 15) -> dict:
         "gradient step, 2-D, batch 750": lambda: gradient_step(2, 750, compile, rounds),
         "gradient step, 8-D, batch 200": lambda: gradient_step(8, 200, compile, rounds),
         "multi-step, batch 64, K = 10": lambda: multi_step(64, compile, rounds),
+        "rollout step, batch 16": lambda: rollout_step(compile, rounds),
     }
-    if not compile:
-        cases["rollout step, batch 16"] = lambda: rollout_step(rounds)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -306,17 +217,18 @@ def speed(compile: bool, rounds: int = 15) -> dict:
 
 def table(found: dict) -> str:
     """Rows as Markdown, with what was asked."""
-    lines = ["| step | ours | ms | rival ms | ratio | asked | our bare kernel ms |"]
-    lines.append("| --- | --- | --- | --- | --- | --- | --- |")
+    heads = ("step", "ours", "ms", "published ms", "ratio", "asked", "lean ms", "ratio", "bare ms")
+    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
     for way, rows in found.items():
         for name, row in rows.items():
-            rival = "SRNN" if "SRNN ms" in row else "HNN"
+            rival = next(one for one in PUBLISHED if f"{one} ms" in row)
             asked = TARGETS[name][way == "compiled"]
-            bare = f"{row['bare ms']:.2f}" if "bare ms" in row else ""
-            told = f"{way}" if row["compiled"] or way == "eager" else "fell back to eager"
+            bare = f"{row['bare ms']:.3f}" if "bare ms" in row else ""
+            how = way if row["compiled"] or way == "eager" else "fell back to eager"
             lines.append(
-                f"| {name} | {told} | {row['ours ms']:.3f} | {rival} {row[f'{rival} ms']:.3f} | "
-                f"{row[f'ratio to {rival}']:.2f} | {asked or ''} | {bare} |"
+                f"| {name} | {how} | {row['ours ms']:.3f} | {rival} {row[f'{rival} ms']:.3f} | "
+                f"{row[f'ratio to {rival}']:.2f} | {asked or ''} | {row['lean ms']:.3f} | "
+                f"{row['ratio to lean']:.2f} | {bare} |"
             )
     return "\n".join(lines)
 

@@ -79,7 +79,29 @@ def names(old):
     return "\n".join(rows)
 
 
-PARTS = {"systems.md": {"laws": laws, "values": values}, "reference.md": {"names": names}}
+def offers(kind):
+    """A table of everything of a kind that ships with simlearn."""
+
+    def make(old):
+        rows = ["| name | what it is |", "| --- | --- |"]
+        known = catalog.load()
+        for cls in known.components(kind):
+            if known.offers[cls.__name__][1].distribution == "simlearn":
+                line = inspect.getdoc(cls).splitlines()[0].replace("``", "`")
+                rows.append(f"| `{cls.__name__}` | {line.replace('|', '∣')} |")
+        return "\n".join(rows)
+
+    return make
+
+
+# systems have a page of their own
+KINDS = {
+    kind.__name__.lower(): kind for kind in catalog.kinds.KINDS if kind is not DatasetGenerator
+}
+PARTS = {
+    "systems.md": {"laws": laws, "values": values},
+    "reference.md": {"names": names, **{name: offers(kind) for name, kind in KINDS.items()}},
+}
 
 
 def renewed(page, name, make):

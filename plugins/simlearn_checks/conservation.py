@@ -41,6 +41,11 @@ class EnergyDrift(simlearn.Check):
         positive(horizon=horizon, max_ratio=max_ratio)
         self.horizon, self.max_ratio, self.max_relative = horizon, max_ratio, max_relative
 
+    @classmethod
+    def examples(cls) -> list[EnergyDrift]:
+        """Two thousand steps."""
+        return [cls(horizon=2000)]
+
     def run(self, simulator: Simulator, evidence: Evidence) -> Finding:
         """Roll out and compare the first and the last tenth."""
         field = simulator.dynamics

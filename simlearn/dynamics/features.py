@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from simlearn.component import ConfigError
 
+EMPTY = 1e-8  # part of the largest variance below which a direction is empty
 MARGIN = 0.25  # length scales beyond the samples to which the cosines are still believed
 
 
@@ -37,7 +38,8 @@ class RandomFeatures(nn.Module):
     length ℓ (Rahimi and Recht 2007, algorithm 1); their factor ℓ makes slopes, not values, of size
     one. With a period, z = x and ωₖ are integers.
 
-    Outside the box of the samples the cosines go on along their tangent plane, h(c) + ∇h(c)·(z −
+    Where the samples fill only a subspace, the cosines do not change across it: nobody knows how
+    they should. Outside the box of the samples the cosines go on along their tangent plane, h(c) + ∇h(c)·(z −
     c) with c the nearest point of the box, so that forces stay bounded and continuous. Powers go on
     as they are.
 
@@ -110,9 +112,9 @@ class RandomFeatures(nn.Module):
             spread = x.std(0, correction=0)
             self.spread.copy_(torch.where(spread > 0, spread, torch.ones_like(spread)))
             self.centre.copy_(x.mean(0))
-            self.frequency.copy_(self.unit / scale.length)
             self.powers.fill_(1.0)
             z = (x - self.centre) / self.spread
+            self.frequency.copy_(_filled(z) @ self.unit / scale.length)
             margin = MARGIN * scale.length
             self.low.copy_(z.amin(0) - margin)
             self.high.copy_(z.amax(0) + margin)
@@ -222,3 +224,10 @@ class RandomFeatures(nn.Module):
         quadratic = self.powers * powers[self.dim :]
         bend = bend.index_put((self.first, self.second), quadratic)
         return bend + bend.transpose(0, 1)
+
+
+def _filled(z: Tensor) -> Tensor:
+    """Projector on the directions in which samples ``[samples, dim]`` differ."""
+    values, vectors = torch.linalg.eigh(z.T @ z / len(z))
+    kept = vectors[:, values > EMPTY * values[-1]]
+    return kept @ kept.T

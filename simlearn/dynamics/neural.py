@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import ClassVar, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -42,9 +42,9 @@ class TanhNet(nn.Module):
         One forward and one backward product a layer. No autograd graph is needed, so it runs under
         inference mode and costs half of `torch.func.grad`.
         """
-        *hidden, last = self._linear()
-        own = [tensor for layer in hidden for tensor in (layer.weight, layer.bias)]
-        return input_gradient(x, last.weight, own)
+        *hidden, last = self.layers._modules.values()  # a step of a rollout asks twice
+        own: list[Any] = [weight for one in hidden for weight in (one.weight, one.bias)]
+        return input_gradient(x, last.weight, own)  # type: ignore[arg-type]
 
 
 def positive(**sizes: int) -> None:

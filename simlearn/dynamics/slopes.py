@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 # g (1 − h²) in one pass over the memory; differentiable to any order, and known to torch.func
-_times_slope = torch.ops.aten.tanh_backward
+_times_slope = torch.ops.aten.tanh_backward.default
+_times_slope_out = torch.ops.aten.tanh_backward.grad_input
 
 
 def input_gradient(x: Tensor, last: Tensor, hidden: Sequence[Tensor]) -> Tensor:
@@ -46,14 +47,14 @@ def _forward(
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """The gradient; of each layer h, and the gradient before it a = u (1 − h²), u that after it."""
     states, before = [], []
-    for weight, bias in zip(hidden[::2], hidden[1::2], strict=True):
-        x = linear(x, weight, bias).tanh_()
+    for k in range(0, len(hidden), 2):
+        x = linear(x, hidden[k], hidden[k + 1]).tanh_()
         states.append(x)
     gradient = last.expand(x.shape[0], -1)
-    for weight, state in zip(reversed(hidden[::2]), reversed(states), strict=True):
-        gradient = _times_slope(gradient, state)
+    for k in range(len(states) - 1, -1, -1):
+        gradient = _times_slope(gradient, states[k])
         before.append(gradient)
-        gradient = gradient @ weight
+        gradient = gradient.mm(hidden[2 * k])
     return gradient, states, before[::-1]
 
 
@@ -93,9 +94,9 @@ def _backward(
 ) -> tuple[Tensor | None, ...]:
     """Reverse mode over `_forward`: up through the gradients, then down through the states.
 
-    With g the cotangent of a W, that of a is c = g Wᵀ, and that of u is c (1 − h²). A pre-activation
-    receives −2 h c a, and (1 − h²) times what comes down to h. The way down is in units of −2,
-    which are paid in the products: each pass over the memory counts.
+    With g the cotangent of a W, that of a is c = g Wᵀ, and that of u is c (1 − h²). What tanh was
+    taken of receives −2 h c a, and (1 − h²) times what comes down to h. The way down is in units of
+    −2, which are paid in the products: each pass over the memory counts.
     """
     weights = hidden[::2]
     slopes: list[Tensor] = []
@@ -104,14 +105,14 @@ def _backward(
         slopes.append(a.T @ back)
         inner = back @ weight.T
         bent.append(inner * state)
-        back = _times_slope.grad_input(inner, state, grad_input=inner)  # in place: no new memory
+        back = _times_slope_out(inner, state, grad_input=inner)  # in place: no new memory
     found: list[Tensor] = []
     down: Tensor | None = None
     for k in reversed(range(len(weights))):
         if down is None:
             total = bent[k].mul_(before[k])
         else:
-            total = _times_slope.grad_input(down, states[k], grad_input=down)
+            total = _times_slope_out(down, states[k], grad_input=down)
             total = total.addcmul_(bent[k], before[k])
         slopes[k].addmm_(total.T, states[k - 1] if k else x, alpha=-2.0)
         found = [slopes[k], total.sum(0).mul_(-2.0), *found]

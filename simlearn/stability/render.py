@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, select_autoescape
@@ -35,7 +36,59 @@ def to_html(report: Report) -> str:
         for item in report.items
     ]
     template = environment.get_template("report.html")
-    return template.render(report=report, pictures=pictures, number=number, measured=measured)
+    return template.render(
+        report=report,
+        pictures=pictures,
+        ladder=_ladder(report.provenance.get("ladder")),
+        number=number,
+        measured=measured,
+    )
+
+
+def _ladder(record: Any) -> dict[str, Any] | None:
+    """Stages and choice of a training in closed form, ready to be shown; None where there is none.
+
+    The record comes with the archive, so that anything may be missing in it.
+    """
+    if not isinstance(record, Mapping) or not record.get("rungs"):
+        return None
+    rows = [
+        [
+            str(rung.get("rung", "")),
+            _share(rung.get("cross_validated_error")),
+            _share(rung.get("beyond_noise")),
+            str(rung.get("coefficients", "")),
+            ", ".join(map(str, rung.get("scales", ()))),
+        ]
+        for rung in record["rungs"]
+    ]
+    return {"rows": rows, "choice": str(record.get("choice", "")), "words": list(_words(record))}
+
+
+def _share(value: Any) -> str:
+    return f"{value:.2%}" if isinstance(value, float) and value > 1e-4 else _size(value)
+
+
+def _size(value: Any) -> str:
+    return f"{100 * value:.1e}%" if isinstance(value, float) else ""
+
+
+def _words(record: Mapping[str, Any]) -> Iterator[str]:
+    """What was done, a sentence each."""
+    if "states" in record:
+        yield f"States: {record['states']}, {record.get('samples', 'some')} of them in the fit."
+    if record.get("why"):
+        yield f"No closed form would do: {record['why']}."
+    joint = record.get("joint")
+    if joint:
+        noise = ", ".join(number(value) for value in joint.get("state_noise", ()))
+        yield (
+            "Coefficients and initial states were then fitted together through rollouts: "
+            f"{joint.get('iterations')} iterations, log-likelihood up by "
+            f"{number(sum(joint.get('gains', ())) / 2)}, noise of the states {noise}."
+        )
+    for one in record.get("guard", ()):
+        yield f"{one.get('blown_up')} rollouts blew up, so the ridge was raised by a decade."
 
 
 def _curve(title: str, curve: Curve) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from simlearn.simulator import Simulator
 from simlearn.testing.cases import derivative, examples, sample, shaken
 
 Energetic = HamiltonianField | SplitField
+EVERY = 10  # steps between two looks at the energy
 
 
 def _gradient(one: Energetic, x: Tensor, topology: Any) -> Tensor:
@@ -54,31 +55,37 @@ def energy_does_not_drift(cls: type[Energetic]) -> None:
     """Over thousands of small symplectic steps the energy error has no trend of its own.
 
     A trend that falls as the square of the step belongs to the scheme, in an orbit that has come to
-    a harder place; one that stays belongs to the field.
+    a harder place; one that stays belongs to the field. Random weights need not bind the orbit: it
+    is looked at as long as it is near.
     """
     for one in examples(cls):
         one = shaken(one)
-        first, last = _errors(one, 1.0, 2000 if isinstance(one, SplitField) else 600)
+        coarse = _errors(one, 1, 200 if isinstance(one, SplitField) else 60)
+        half = len(coarse) // 2
+        first, last = float(coarse[:half].max()), float(coarse[half:].max())
         if last > 1.5 * first:
-            finer = _errors(one, 0.5, 4000 if isinstance(one, SplitField) else 1200)
-            assert max(finer) < last / 3, (
+            finer = float(_errors(one, 2, len(coarse)).max())
+            assert finer < last / 3, (
                 f"the energy error grows from {first:.1e} to {last:.1e} and half the step leaves "
-                f"{max(finer):.1e}: the field itself does not keep its energy"
+                f"{finer:.1e}: the field itself does not keep its energy"
             )
 
 
-def _errors(one: Any, share: float, steps: int) -> tuple[float, float]:
-    """Largest energy error over the first and over the second half of a rollout."""
+@torch.no_grad()
+def _errors(one: Any, finer: int, looks: int) -> Tensor:
+    """Energy errors every ten steps, as long as all stays within ten times the start."""
     x, topology = sample(one)
     size = float(x.norm() / derivative(one, x, topology).norm().clamp_min(1e-12))
     scheme = Leapfrog() if isinstance(one, SplitField) else ImplicitMidpoint()
-    simulator = Simulator(one, scheme, 0.02 * share * size)
-    rolled = simulator.rollout(x, steps, topology, every=10)
-    assert rolled.status == "ok", (
-        f"the rollout {rolled.status} within {steps} small steps; offer a System whose truth this "
-        "is, and the kit begins where that does"
+    simulator, near = Simulator(one, scheme, 0.02 * size / finer), 10 * float(x.abs().max())
+    kept = [x]
+    while len(kept) <= looks and bool((x.abs() <= near).all()):
+        # each leg starts the scheme anew, which is the same rollout for these two
+        x = simulator.rollout(x, EVERY * finer, topology).x[-1]
+        kept.append(x)
+    assert len(kept) > 10, (
+        f"the rollout goes far away or is lost within {EVERY * len(kept)} small steps; offer a "
+        "System whose truth this is, and the kit begins where that does"
     )
-    energy = torch.stack([one.energy(state, topology) for state in rolled.x])
-    error = (energy - energy[0]).abs().amax(1) + 1e-12 * (1 + energy[0].abs().max())
-    half = len(error) // 2
-    return float(error[:half].max()), float(error[half:].max())
+    energy = torch.stack([one.energy(state, topology) for state in kept[:-1]])
+    return (energy - energy[0]).abs().amax(1) + 1e-12 * (1 + energy[0].abs().max())

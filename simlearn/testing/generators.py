@@ -59,10 +59,15 @@ def drawing_leaves_the_global_rng_alone(cls: type[DatasetGenerator]) -> None:
 
 def workers_draw_the_same_bytes(cls: type[DatasetGenerator]) -> None:
     """Two spawned workers, each with half of the indices, draw what one process draws."""
+    import pytest
+
     for one in examples(cls):
-        _drawn(one, range(1))  # skips where an extra is missing
+        try:
+            here = drawn_here(one, range(4), 5)
+        except EnvironmentFault as fault:
+            pytest.skip(str(fault))
         apart = b"".join(drawn_elsewhere(one, [range(2), range(2, 4)], 5))
-        assert apart == drawn_here(one, range(4), 5), (
+        assert apart == here, (
             f"{cls.__name__} draws other bytes in other processes: something besides the seed and "
             "the index decides"
         )
@@ -99,6 +104,8 @@ def names_its_units(cls: type[DatasetGenerator]) -> None:
 def invariants_are_conserved(cls: type[System]) -> None:
     """Every invariant keeps its value along the data, one number a system."""
     for one in examples(cls):
+        if not one.invariants():
+            continue
         (track,) = _drawn(one, range(1), steps=41)
         for name, invariant in one.invariants().items():
             told = torch.stack([invariant(x, track.topology) for x in track.x])

@@ -155,7 +155,8 @@ def _steps(one: Integrator) -> Iterable[Any]:
 
 
 def _draws(one: DatasetGenerator) -> Iterable[Any]:
-    return [drawn_here(one, range(2), 5)]
+    """What it is; what it draws elsewhere `workers_draw_the_same_bytes` compares."""
+    return [describe(one)]
 
 
 def _loses(one: Objective) -> Iterable[Any]:

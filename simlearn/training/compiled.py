@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from simlearn.simulator.lowering import lowered
 from simlearn.state import Trajectory
 from simlearn.training import traced
 from simlearn.training.adam import AdamState, functional, whole_step
@@ -91,7 +92,7 @@ class Compiled:
                 self.graphs[key] = self._made(module, window, loss, state)
             graph = self.graphs[key]
             with torch.no_grad():
-                value, *slopes, seen = graph.run(state.given(), traced.tensors_of(window))
+                value, *slopes, seen = graph.run((*state.given(), traced.tensors_of(window)))
         except Exception as error:  # whatever a compiler raises: training goes on without it
             self._give_up(error)
             return None
@@ -152,10 +153,10 @@ class Compiled:
             raise Untraceable("for a buffer of the dynamics changes in each step")
         read = graph([w.detach() for w in state.weights], tensors)[2]
         step = whole_step(graph, read, state.optimizer) if state.whole else _half(graph)
-        run = traced.lowered(step, state.cloned().given(), tensors, self.backend)
+        run = lowered(step, (*state.cloned().given(), tensors), self.backend)
         trial = state.cloned()
         with torch.no_grad():
-            value, *found, _ = run(trial.given(), tensors)
+            value, *found, _ = run((*trial.given(), tensors))
         _check(value[None], wanted[None], "loss")
         if state.whole:
             _check_update(state, trial, slopes)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from simlearn.simulator.lowering import flatten
 from simlearn.state import Topology, Trajectory
 
 MOVING = ("t", "x", "derivative", "inputs", "mask")
@@ -97,7 +98,7 @@ def record(found: Callable[..., Any], weights: list[Tensor], tensors: dict[str, 
     (end,) = [node for node in graph.graph.nodes if node.op == "output"]
     flat = list(end.args[0])
     end.args = ([*flat, *reads],)
-    _flatten(graph)
+    flatten(graph)
     return _called(graph, len(flat) - 1)
 
 
@@ -108,54 +109,3 @@ def _called(graph: GraphModule, count: int) -> Callable[..., Any]:
         return value, rest[:count], torch.stack(seen) if seen else value.new_zeros(0)
 
     return flat
-
-
-def _flatten(graph: GraphModule) -> None:
-    """Let a graph take and give its tensors one after the other."""
-    graph.graph.set_codegen(torch.fx.graph.CodeGen())
-    graph.recompile()
-
-
-def lowered(
-    step: Callable[..., Any],
-    given: Sequence[Any],
-    tensors: dict[str, Tensor],
-    backend: str | Callable[..., Any] | None,
-) -> Callable[..., Any]:
-    """A step as a compiled function of (what was given, tensors of a window), flat in its answer.
-
-    The graph is recorded already and its kind is looked up by the caller: inductor takes it as it
-    is, without the guards that `torch.compile` would check at every call.
-
-    Args:
-        step: (\*given, tensors) to a list of tensors.
-        given: Lists of tensors and tensors to record with.
-        tensors: Those of a window.
-        backend: "inductor", or whatever `torch.compile` takes; None runs the graph as it is.
-    """
-    graph = make_fx(step)(*given, tensors)
-    _flatten(graph)
-    run: Callable[..., Any] = graph
-    if backend == "inductor":
-        _keep_fast(graph)
-        run = torch._inductor.compile(graph, flat_of(given, tensors))  # type: ignore[assignment]
-    elif backend is not None:
-        run = torch.compile(graph, backend=backend, fullgraph=True, dynamic=False)
-    return lambda given, tensors: run(*flat_of(given, tensors))
-
-
-def flat_of(given: Sequence[Any], tensors: Mapping[str, Tensor]) -> list[Tensor]:
-    """All tensors one after the other."""
-    flat: list[Tensor] = []
-    for one in given:
-        flat.extend(one) if isinstance(one, list) else flat.append(one)
-    flat.extend(tensors.values())
-    return flat
-
-
-def _keep_fast(graph: GraphModule) -> None:
-    """Leave tanh on a CPU to torch: inductor's own takes four times as long (torch 2.13)."""
-    slow = (torch.ops.aten.tanh.default, torch.ops.aten.tanh_.default)
-    for node in graph.graph.nodes:
-        if node.target in slow and node.meta["val"].device.type == "cpu":
-            node.meta["custom"] = {"fallback_to_eager": True}

@@ -44,6 +44,7 @@ def changed(tmp_path, old, new, text=FIT):
                                                                             "MassSpring"]),
         ("SeparableEnergy", "SeparableEnrgy", ["did you mean SeparableEnergy"]),
         ("Leapfrog", "Leapfog", ["did you mean Leapfrog"]),
+        ("\n  objective", "\n  start: Lader\n  objective", ["is no Start named", "mean Ladder"]),
         ("{dim: 2", "{dimm: 2", ["SeparableEnergy has no argument dimm", "did you mean dim?"]),
         ("dim: 2, ", "", ["SeparableEnergy needs dim"]),
         ("width: 32", "width: wide", ["config.yaml:5", "wanted int, got wide"]),

@@ -8,22 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from simlearn.dynamics.inertia import MechanicalSeries
 from simlearn.dynamics.series import GenericSeries, SeparableSeries, Series
 from simlearn.training.ladder.closed import Closed, Design, solve
 from simlearn.training.ladder.guard import blown
-from simlearn.training.ladder.joint import Joint, Precisions
+from simlearn.training.ladder.refine import refined
 from simlearn.training.ladder.samples import Samples, noise_of
-from simlearn.training.ladder.smooth import Evened, evened
+from simlearn.training.ladder.smooth import evened
 
 ADEQUATE = 0.01  # relative error beyond noise below which no higher rung is tried
 WORST = 0.05  # relative error beyond noise above which no series will do
-ITERATIONS = 20
-STATES = 6000  # samples that the joint fit takes at most
-RAISES = 8  # decades that the guard raises the ridge by at most
-WINDOWS = (64, 24, 8, 3)  # intervals in a piece of a trajectory, in the joint fit
+RAISES = 4  # decades that the guard raises the ridge by at most
 
 Rung = Callable[[int, int], Series]
 
@@ -33,10 +29,11 @@ def rungs(dim: int, seed: int) -> list[tuple[str, Rung]]:
     half = dim // 2
 
     def separable(samples: int, seed: int) -> Series:
-        return SeparableSeries(dim, 80 if half == 1 else 150 * half, seed)
+        return SeparableSeries(dim, 48 if half == 1 else min(1000, 75 * half * half), seed)
 
     def mechanical(samples: int, seed: int) -> Series:
-        return MechanicalSeries(dim, 60 if half == 1 else 50 * half, seed)
+        entries = half * (half + 1) // 2
+        return MechanicalSeries(dim, 60 if half == 1 else min(50 * half, 1200 // entries), seed)
 
     def generic(samples: int, seed: int) -> Series:
         return GenericSeries(dim, min(2000, 150 * dim, 4 * samples), seed)
@@ -96,13 +93,13 @@ def climb(samples: Samples, joint: bool = True, seed: int = 0, worst: float = WO
     start, record["guard"] = time.process_time(), []
     while True:
         if joint and _noisy(samples, closed):
-            record["joint"], beyond = refine(chosen, samples, data, closed)
+            record["joint"], beyond, closed = refined(chosen, samples, data, design, closed)
             if beyond > worst:
                 return Climbed(None, _network(record, beyond, worst))
         lost = blown(chosen, even, closed)
         if not lost or len(record["guard"]) == RAISES:
             break
-        closed = solve(chosen, design, 10 ** (min(_decades(closed)) + 1))
+        closed = solve(chosen, design, 10 ** (min(_decades(closed)) + 1), closed.scales)
         record["guard"].append({"blown_up": lost, "ridge_decades": _decades(closed)})
     record |= {"blown_up": lost, "joint_seconds": time.process_time() - start}
     return Climbed(chosen, record)
@@ -151,68 +148,3 @@ def _told(
 def _noisy(samples: Samples, closed: Closed) -> bool:
     """Whether rollouts can say more than slopes do."""
     return samples.slope is None or closed.noise > 0.1
-
-
-def refine(
-    model: Series, samples: Samples, data: Evened, closed: Closed
-) -> tuple[dict[str, Any], float]:
-    """The joint fit of coefficients and initial states, from the closed form on.
-
-    Where the closed form loses the data on the way, pieces of trajectories come first, then longer
-    ones.
-
-    Returns:
-        What was done, and how much more rollouts miss the data than noise does, relative to the
-        spread of the states.
-    """
-    basis, groups, prior = _directions(closed)
-    spread = samples.x.flatten(0, 1).std(0)
-    noise = noise_of(samples).maximum(1e-6 * spread)
-    known, gains = Precisions(noise, closed.slope, prior), []
-
-    def fit_of(window: int) -> tuple[Joint, Tensor]:
-        observed, starts = _taken(samples, data.samples, window)
-        return Joint(model, observed, basis, groups), starts
-
-    usable = next((w for w in WINDOWS if not Joint.lost(*fit_of(w))), WINDOWS[-1])
-    for window in WINDOWS[WINDOWS.index(usable) :: -1]:
-        fit, starts = fit_of(window)
-        if fit.lost(starts):
-            break
-        _, known = fit.run(starts, known, ITERATIONS)
-        gains += [one["gained"] for one in fit.history]
-    beyond = (known.state.square() - (1.1 * noise).square()).clamp_min(0).sqrt() / spread
-    told = {
-        "iterations": len(gains),
-        "gains": gains,
-        "longest_piece": window,
-        "directions": basis.shape[1],
-        "runge_kutta_steps": fit.parts,
-        "trajectories": len(starts),
-        "state_noise": known.state.tolist(),
-        "slope_noise": known.slope.tolist() if samples.slope is not None else None,
-        "beyond_noise": float(beyond.max()),
-    }
-    return told, float(beyond.max())
-
-
-def _taken(samples: Samples, smooth: Samples, intervals: int) -> tuple[Samples, Tensor]:
-    """Trajectories for the joint fit, and where they start."""
-    if smooth.shape[1] != samples.shape[1]:
-        smooth = samples
-    n, steps, _ = samples.shape
-    most = max(1, STATES // steps)
-    kept = torch.arange(n) if n <= most else torch.linspace(0, n - 1, most).round().long()
-    pieces = samples.take(kept).cut(intervals)
-    return pieces, smooth.take(kept).cut(intervals).x[:, 0].clone()
-
-
-def _directions(closed: Closed) -> tuple[Tensor, Tensor, Tensor]:
-    """Basis, group and prior precision of the directions that the data see."""
-    bases, groups, priors = [], [], []
-    for number, one in enumerate(closed.regressions):
-        held = torch.arange(one.basis.shape[1]) >= one.free
-        bases.append(one.basis)
-        groups.append(torch.where(held, number, -1))
-        priors.append(torch.where(held, one.ridge / one.noise, 0.0).double())
-    return torch.block_diag(*bases), torch.cat(groups), torch.cat(priors)

@@ -18,10 +18,14 @@ from simlearn.training.ladder.evidence import (
     regress,
     without_each,
 )
+from simlearn.training.ladder.samples import spread
 from simlearn.training.ladder.smooth import Evened
 
 FOLDS = 5
-SLOPES = 20_000  # components of dx/dt in the regressions; more are drawn from at random
+STATES = 1500  # states, and cosines, that tell scales apart
+COSINES = 200
+CLOSE = 15.0  # of log evidence: a difference that noisy slopes do not make sure
+SLOPES = 20_000  # components of dx/dt in the regressions; more are drawn from
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,8 @@ class Design:
         x, slope = samples.x[there], samples.slope[there]
         error = data.slope.expand(samples.x.shape)[there]
         if len(x) * x.shape[1] > SLOPES:
-            rng = torch.Generator().manual_seed(0)
-            some = torch.randperm(len(x), generator=rng)[: SLOPES // x.shape[1]]
+            measures = [(part / part.std(0)).norm(dim=1) for part in (slope, x - x.mean(0))]
+            some = spread(torch.stack(measures, 1).clamp_min(1e-300).log(), SLOPES // x.shape[1], 0)
             there = there.nonzero()[some].unbind(1)
             x, slope, error = x[some], slope[some], error[some]
         typical = slope.square().mean(0).sqrt()
@@ -72,6 +76,7 @@ class Closed:
 
     Attributes:
         scales: One for each equation.
+        offers: The scales of each equation that the slopes hardly tell apart, the best first.
         regressions: One for each equation.
         slope: Standard deviation of the residual slopes, ``[dim]``.
         cross: Relative error on held-out trajectories.
@@ -82,6 +87,7 @@ class Closed:
     """
 
     scales: Sequence[Scale]
+    offers: Sequence[Sequence[Scale]]
     regressions: Sequence[Regression]
     slope: Tensor
     cross: float
@@ -92,18 +98,27 @@ class Closed:
 
 
 @torch.no_grad()
-def solve(model: Series, design: Design, least: float = 0.0) -> Closed:
+def solve(
+    model: Series, design: Design, least: float = 0.0, scales: Sequence[Scale] | None = None
+) -> Closed:
     """Choose the scales, solve every equation and load the coefficients.
 
     Args:
         model: A series in float64.
         design: The samples.
         least: Smallest ridge allowed, relative to the largest squared singular value.
+        scales: One for each equation, where they are chosen already.
     """
     weight, numbers = design.weight, range(len(model.equations()))
-    found = [_chosen(model, number, design, weight, least) for number in numbers]
-    scales, solved = [scale for scale, _ in found], [one for _, one in found]
-    model.measure(design.x, scales)
+    if scales is None:
+        found = [_chosen(model, number, design, weight, least) for number in numbers]
+        offers, solved = [scales for scales, _ in found], [one for _, one in found]
+        scales = [best[0] for best in offers]
+        model.measure(design.x, scales)
+    else:
+        offers = [[scale] for scale in scales]
+        model.measure(design.x, scales)
+        solved = [_solved(model, number, design, weight, least)[0] for number in numbers]
     if any(columns.stop - columns.start > 1 for columns, _ in model.equations()):
         _load(model, solved)
         weight = design.weight / _misfit(model, design, design.weight)
@@ -112,31 +127,61 @@ def solve(model: Series, design: Design, least: float = 0.0) -> Closed:
     residual, folds = _left_out(model, design, weight, solved)
     slope = _misfit(model, design, torch.ones_like(design.slope))
     cross, error, excess, share = _scores(model, design, residual)
-    return Closed(scales, solved, slope, cross, error, excess, share, folds)
+    return Closed(scales, offers, solved, slope, cross, error, excess, share, folds)
 
 
 def _chosen(
     model: Series, number: int, design: Design, weight: Tensor, least: float
-) -> tuple[Scale, Regression]:
-    """The scale of one equation with the largest evidence; without noise, with the least error."""
+) -> tuple[list[Scale], Regression]:
+    """The scale of one equation with the largest evidence; without noise, with the least error.
+
+    Returns:
+        It, and after it those that come close; and the regression at the first.
+    """
     offers, count = model.scales()[number], len(model.equations())
     found = []
+    some = slice(None, None, -(-len(design.x) // STATES))
+    part = Design(*(getattr(design, name)[some] for name in Design.__dataclass_fields__))
     for scale in offers:
         model.measure(design.x, [scale] * count)
-        found.append(_solved(model, number, design, weight, least))
+        found.append(_solved(model, number, part, weight[some], least, COSINES))
     clean = all(one.clean for one, _ in found)
-    best = min(range(len(offers)), key=lambda k: found[k][1] if clean else -found[k][0].evidence)
-    return offers[best], found[best][0]
+    scores = [error if clean else -one.evidence for one, error in found]
+    best = min(range(len(offers)), key=scores.__getitem__)
+    near = sorted(
+        (k for k in range(len(offers)) if not clean and scores[k] <= scores[best] + CLOSE),
+        key=scores.__getitem__,
+    )
+    chosen = [offers[k] for k in near] or [offers[best]]
+    whole = part.x is design.x or len(part.x) == len(design.x)
+    if whole and found[best][0].weights.numel() == len(model.penalised()):
+        return chosen, found[best][0]
+    model.measure(design.x, [offers[best]] * count)
+    return chosen, _solved(model, number, design, weight, least)[0]
 
 
 def _solved(
-    model: Series, number: int, design: Design, weight: Tensor, least: float
+    model: Series,
+    number: int,
+    design: Design,
+    weight: Tensor,
+    least: float,
+    most: int | None = None,
 ) -> tuple[Regression, float]:
-    """One equation at the present scale, and its error on folds where there is no noise."""
+    """One equation at the present scale, and its error on folds where there is no noise.
+
+    With at most so many of the cosines it tells scales apart, at a fraction of the cost.
+    """
     penalised = model.penalised()[model.equations()[number][1]]
     rows = _rows(model, number, design, weight)
+    if most is not None and len(penalised) > most:
+        held = (penalised > 0).nonzero()[:, 0]
+        taken = held[:: -(-len(held) // most)]
+        taken = torch.cat([(penalised == 0).nonzero()[:, 0], taken])
+        rows = rows[..., torch.cat([taken, taken.new_tensor([len(penalised)])])]
+        penalised = penalised[taken]
     found = regress(rows.flatten(0, 1), penalised, least)
-    if not found.clean:
+    if not found.clean or len(penalised) > COSINES:
         return found, math.inf
     return cross_validated(_by_fold(rows, design), penalised, least)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from simlearn.component import ConfigError, DataError
 from simlearn.dynamics.pairs import PairEnergy, distance, pairs_of
 from simlearn.state import Topology, Trajectory
-from simlearn.training.ladder.samples import Samples
+from simlearn.training.ladder.samples import Samples, spread
 from simlearn.training.ladder.smooth import evened
 
 STATES = 1600  # system states in the regression, a quarter of them drawn at random
@@ -52,7 +52,7 @@ def draw(model: PairEnergy, training: Sequence[Trajectory], seed: int) -> tuple[
     states = [(*even[k], one.topology, k) for k, one in enumerate(training)]
     measures = torch.cat([_measures(x, topology) for x, _, topology, _ in states])
     where = [(k, step) for k, (x, *_) in enumerate(states) for step in range(len(x))]
-    kept = _spread(measures, _most(model, training), seed)
+    kept = spread(measures, _most(model, training), seed)
     rows, slopes, folds, tops, reaches = [], [], [], [], []
     for number in kept.tolist():
         k, step = where[number]
@@ -132,20 +132,3 @@ def _most(model: PairEnergy, training: Sequence[Trajectory]) -> int:
     pairs = pairs_of(one.topology).shape[1]
     each = (pairs + one.topology.rows) * one.dim / 2 * model.potential.count
     return max(50, min(STATES, int(ENTRIES / each)))
-
-
-def _spread(measures: Tensor, most: int, seed: int) -> Tensor:
-    """Numbers of the states to take."""
-    count = len(measures)
-    if count <= most:
-        return torch.arange(count)
-    rng = torch.Generator().manual_seed(seed)
-    kept = [torch.randperm(count, generator=rng)[: most // 4]]
-    for values in measures.T:
-        ordered, order = values.sort()
-        grid = torch.linspace(float(ordered[0]), float(ordered[-1]), most // 4, dtype=values.dtype)
-        at = torch.searchsorted(ordered, grid).clamp_max(count - 1)
-        before = (at - 1).clamp_min(0)
-        nearer = (ordered[before] - grid).abs() < (ordered[at] - grid).abs()
-        kept.append(order[torch.where(nearer, before, at)])
-    return torch.cat(kept).unique()

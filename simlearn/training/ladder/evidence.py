@@ -12,7 +12,7 @@ from torch import Tensor
 DECADES = torch.linspace(-26, 4, 91, dtype=torch.float64)
 RIDGES = 10.0**DECADES  # of the largest singular value²
 WIDE = 420  # columns above which the Gram matrix is several times as fast as a triangle
-GRAM_RIDGE = 1e-15  # what its rounding leaves of a ridge
+GRAM_RIDGE = 1e-12  # what its rounding leaves of a ridge
 HELD = 1e-8  # squared singular values below this part of the ridge are the prior's alone
 RANK = 1e-7  # singular values below this part of the largest carry nothing
 CLEAN = 1e-10  # part of the squares below which a residual is no noise but the features' own limit
@@ -79,7 +79,7 @@ class Decomposed:
         triangle = triangle_of(torch.cat([columns[:, free], columns[:, held], target], dim=1))
         k = int(free.sum())
         inner, rest = triangle[k:, k:-1], triangle[k:, -1]
-        u, s, vt = torch.linalg.svd(inner, full_matrices=False)
+        u, s, vt = _svd(inner)
         along = u.T @ rest
         beyond = (rest @ rest - along @ along).clamp_min(0.0)
         return Decomposed(
@@ -200,6 +200,16 @@ def _along(matrix: Tensor, right: Tensor) -> Tensor:
     return scale * (vectors[:, kept] @ ((vectors.T @ (scale * right))[kept] / values[kept]))
 
 
+def _svd(inner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Singular values and vectors; of wide matrices by the eigenvectors of the Gram matrix."""
+    if inner.shape[1] <= WIDE:
+        found = torch.linalg.svd(inner, full_matrices=False)
+        return found.U, found.S, found.Vh
+    values, vectors = torch.linalg.eigh(inner.T @ inner)
+    s = values.flip(0).clamp_min(GRAM_RIDGE * float(values[-1])).sqrt()
+    return inner @ vectors.flip(1) / s, s, vectors.flip(1).T
+
+
 def _others(folds: Sequence[Tensor]) -> list[Tensor]:
     """Triangles of all rows but those of one fold."""
     if len(folds) == 1:
@@ -218,11 +228,15 @@ def _by_gram(rows: Tensor) -> bool:
 
 
 def triangle_of(rows: Tensor) -> Tensor:
-    """R with RᵀR = AᵀA; for many columns from the eigenvectors of the Gram matrix."""
+    """R with RᵀR = AᵀA; for many columns by Cholesky's method."""
     if not _by_gram(rows):
         return torch.linalg.qr(rows, mode="r").R
     gram = rows.T @ rows
     scale = gram.diagonal().clamp_min(1e-300).rsqrt()
-    values, vectors = torch.linalg.eigh(scale[:, None] * gram * scale)
-    root = values.clamp_min(0.0).sqrt()[:, None] * vectors.T / scale
-    return torch.linalg.qr(root, mode="r").R
+    scaled = scale[:, None] * gram * scale
+    for jitter in 10.0 ** torch.arange(-15, -8):
+        scaled.diagonal().add_(float(jitter))
+        root, failed = torch.linalg.cholesky_ex(scaled, upper=True)
+        if not int(failed):
+            return root / scale
+    return torch.linalg.qr(rows, mode="r").R

@@ -112,6 +112,21 @@ class Joint:
         self._load(c)
         return z, known
 
+    @torch.no_grad()
+    def evidence(self, z: Tensor, known: Precisions) -> float:
+        """Log marginal likelihood by Laplace's method (MacKay 1992, eq. 4.3), up to a constant."""
+        c = self.basis.T @ self.model.coefficients
+        now = self._residuals(z, c)
+        system = self._normal(self._system(now), now, c, known)
+        held = known.prior > 0
+        matrix = system.reduced()[0] + known.prior.diag()
+        volume = torch.linalg.slogdet(system.zz.sum(0))[1].sum() + torch.linalg.slogdet(matrix)[1]
+        noise = self.samples.mask.sum() * known.state.log().sum()
+        if now.slope is not None:
+            noise = noise + self.samples.mask.sum() * known.slope.log().sum()
+        prior = known.prior[held].log().sum() / 2
+        return float(prior - noise - volume / 2) - self._cost(now, c, known) / 2
+
     def _step(
         self,
         system: Normal,

@@ -186,3 +186,28 @@ def _integrals(t: Tensor, slope: Tensor) -> Tensor:
     table = local[:, :, None] ** power[:, None]
     weight = torch.linalg.solve(table, moments.expand(*table.shape[:2], 4)) * gap
     return (slope[:, near] * weight[..., None]).sum(2)
+
+
+def spread(measures: Tensor, most: int, seed: int) -> Tensor:
+    """Numbers of ``most`` samples: some at random, the rest on even grids of each measure.
+
+    A random subset leaves what is rare, close encounters and wide swings, to chance.
+    """
+    count = len(measures)
+    if count <= most:
+        return torch.arange(count)
+    rng = torch.Generator().manual_seed(seed)
+    kept = [torch.randperm(count, generator=rng)[: most // (1 + measures.shape[1])]]
+    for values in measures.T:
+        ordered, order = values.sort()
+        grid = torch.linspace(
+            float(ordered[0]),
+            float(ordered[-1]),
+            most // (1 + measures.shape[1]),
+            dtype=values.dtype,
+        )
+        at = torch.searchsorted(ordered, grid).clamp_max(count - 1)
+        before = (at - 1).clamp_min(0)
+        nearer = (ordered[before] - grid).abs() < (ordered[at] - grid).abs()
+        kept.append(order[torch.where(nearer, before, at)])
+    return torch.cat(kept).unique()

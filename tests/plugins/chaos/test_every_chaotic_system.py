@@ -1,5 +1,7 @@
 """What holds for every chaotic system: its bytes, its law in unions, orders and transforms."""
 
+import functools
+
 import pytest
 import torch
 
@@ -19,6 +21,12 @@ TIMES = sample_times(20, 0.05)
 
 def named(system):
     return type(system).__name__
+
+
+@functools.cache
+def drawn(system):
+    """Two trajectories, drawn once for all tests that only look at them."""
+    return list(system.draw(range(2), TIMES, seed=0))
 
 
 ALL = pytest.mark.parametrize("system", SYSTEMS + VARIANTS, ids=named)
@@ -68,7 +76,7 @@ def test_a_longer_transient_gives_another_start(system):
 
 @ALL
 def test_a_union_moves_as_its_parts(system):
-    one, other = system.draw(range(2), TIMES, seed=0)
+    one, other = drawn(system)
     law = system.truth().double()
     topology = Topology.union([one.topology, other.topology])
     together = move(law, torch.cat([one.x[3], other.x[3]]), topology)
@@ -78,7 +86,7 @@ def test_a_union_moves_as_its_parts(system):
 
 @ALL
 def test_the_law_works_in_float32_and_under_transforms(system):
-    (track,) = system.draw(range(1), TIMES, seed=0)
+    track = drawn(system)[0]
     x, along, topology = track.x[2], track.x[1], track.topology
     law = system.truth().double()
 

@@ -1,5 +1,7 @@
 """What holds for every system: its invariants, its bytes, its law under transforms and unions."""
 
+import functools
+
 import pytest
 import torch
 
@@ -24,6 +26,12 @@ def named(system):
     return type(system).__name__
 
 
+@functools.cache
+def drawn(system):
+    """Two trajectories, drawn once for all tests that only look at them."""
+    return list(system.draw(range(2), TIMES, seed=0))
+
+
 ALL = pytest.mark.parametrize("system", SYSTEMS + VARIANTS, ids=named)
 CONSERVATIVE = pytest.mark.parametrize(
     "system", [s for s in SYSTEMS + VARIANTS if s.invariants()], ids=named
@@ -42,7 +50,7 @@ def test_everything_is_offered_once_and_exported():
 
 @CONSERVATIVE
 def test_invariants_stay_along_drawn_trajectories(system, within):
-    for track in system.draw(range(2), TIMES, seed=0):
+    for track in drawn(system):
         for name, invariant in system.invariants().items():
             values = torch.stack([invariant(x, track.topology) for x in track.x])
             assert values.shape == (60, 1), name
@@ -52,7 +60,7 @@ def test_invariants_stay_along_drawn_trajectories(system, within):
 @CONSERVATIVE
 def test_invariants_are_not_constants_of_the_state(system):
     """Each tells two drawn states apart, or belongs to a whole that is at rest."""
-    two = list(system.draw(range(2), TIMES, seed=0))
+    two = drawn(system)
     for name, invariant in system.invariants().items():
         first, second = (float(invariant(1.1 * t.x[0], t.topology)) for t in two)
         still = name.startswith("momentum") and max(abs(first), abs(second)) < 1e-12
@@ -71,7 +79,7 @@ def test_the_second_trajectory_is_the_same_alone(system):
 
 @ALL
 def test_a_union_moves_as_its_parts(system):
-    one, other = system.draw(range(2), TIMES, seed=0)
+    one, other = drawn(system)
     law, k = system.truth().double(), 7
     topology = Topology.union([acting(one, k), acting(other, k)])
     together = law(0.0, torch.cat([one.x[k], other.x[k]]), topology)
@@ -86,7 +94,7 @@ def test_a_union_moves_as_its_parts(system):
 @ALL
 def test_the_law_is_that_of_the_rows_in_any_order(system):
     """On the system's own graph, with its attributes."""
-    (track,) = system.draw(range(1), TIMES, seed=0)
+    track = drawn(system)[0]
     law, x, old = system.truth().double(), track.x[3], acting(track, 3)
     order = torch.randperm(old.rows, generator=torch.Generator().manual_seed(1))
     place = torch.empty_like(order)
@@ -102,7 +110,7 @@ def test_the_law_is_that_of_the_rows_in_any_order(system):
 
 @ALL
 def test_the_law_works_in_float32_and_under_transforms(system):
-    (track,) = system.draw(range(1), TIMES, seed=0)
+    track = drawn(system)[0]
     x, topology, law = track.x[2], acting(track, 2), system.truth().double()
     jacobian = torch.func.jacrev(lambda s: law(0.0, s, topology))(x)
     along = torch.func.jvp(lambda s: law(0.0, s, topology), (x,), (track.x[1],))[1]
@@ -122,7 +130,7 @@ def test_the_law_works_in_float32_and_under_transforms(system):
     ids=named,
 )
 def test_forces_are_the_gradient_of_the_energy_on_drawn_states(system):
-    (track,) = system.draw(range(1), TIMES, seed=0)
+    track = drawn(system)[0]
     law, x = system.truth().double(), track.x[5].clone().requires_grad_()
     (gradient,) = torch.autograd.grad(law.energy(x, track.topology).sum(), x)
     weight = law.form(track.topology)[:, None]

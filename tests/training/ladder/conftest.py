@@ -33,7 +33,9 @@ def drawn(field, begin, times, noise=0.0, seed=1, slopes=True, parts=20):
     slope = field(x.flatten(0, 1)).reshape(x.shape)
     x = x + noise * torch.randn(x.shape, generator=rng, dtype=x.dtype)
     return [
-        Trajectory(times, a[:, None], Topology.isolated(1), derivative=b[:, None] if slopes else None)
+        Trajectory(
+            times, a[:, None], Topology.isolated(1), derivative=b[:, None] if slopes else None
+        )
         for a, b in zip(x, slope, strict=True)
     ]
 

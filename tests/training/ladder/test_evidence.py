@@ -212,7 +212,6 @@ def test_cross_validation_takes_the_ridge_that_explicit_refits_take(wide, monkey
             continue
         ridge = found.ridge / 10**found.decades * 10**decade
         each = refits(folds, penalised, ridge)
-        tried.append(
-            sum(float((f[:, -1] - f[:, :-1] @ w).square().sum()) for f, w in zip(folds, each, strict=True))
-        )  # fmt: skip
+        pairs = zip(folds, each, strict=True)
+        tried.append(sum(float((f[:, -1] - f[:, :-1] @ w).square().sum()) for f, w in pairs))
     assert error == pytest.approx((min(tried) / float(target.square().sum())) ** 0.5, rel=1e-6)

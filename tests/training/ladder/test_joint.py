@@ -109,7 +109,9 @@ def test_precisions_do_not_diverge_where_there_is_next_to_no_noise(exact, noise)
     model.measure(x, [Scale(2.0), Scale(1.0, periodic=True)])
     rows = model.columns(x).flatten(0, 1)
     target = exact.pendulum(x).flatten()
-    model.coefficients.copy_(torch.linalg.lstsq(rows, target[:, None], driver="gelsd").solution[:, 0])
+    model.coefficients.copy_(
+        torch.linalg.lstsq(rows, target[:, None], driver="gelsd").solution[:, 0]
+    )
     k = len(model.coefficients)
     groups = torch.where(model.penalised() > 0, 0, -1)
     prior = torch.where(groups >= 0, 1e-6, 0.0).double()
@@ -152,7 +154,9 @@ def test_noisy_data_give_all_that_they_can(exact, noisy, name, seed):
     rng = torch.Generator().manual_seed(99)
     x = -1 + 2 * torch.rand(400, 2, generator=rng, dtype=torch.float64)
     limit = float((field(x - shift) - field(x)).square().mean())
-    assert exact.missed(simulator.dynamics, field) <= max(1.3 * limit, 2e-5 if name == "pendulum" else 0)
+    assert exact.missed(simulator.dynamics, field) <= max(
+        1.3 * limit, 2e-5 if name == "pendulum" else 0
+    )
 
 
 @pytest.mark.parametrize("seed", [0, 1])

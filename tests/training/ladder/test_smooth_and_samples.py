@@ -91,7 +91,10 @@ def test_states_that_slopes_do_not_explain_stay(exact):
         )
         for o in data
     ]
-    for trajectories in (rough, exact.drawn(exact.pendulum, exact.starts(9, 2), exact.clock(31, 0.1))):
+    for trajectories in (
+        rough,
+        exact.drawn(exact.pendulum, exact.starts(9, 2), exact.clock(31, 0.1)),
+    ):
         samples = Samples.of(trajectories)
         assert torch.equal(evened(samples).samples.x, samples.x)
 
@@ -118,7 +121,8 @@ def test_padding_does_not_change_re_integrated_states(exact, gap):
     alone, among = lengths(exact, gap)
     noise = torch.full((2,), 0.02, dtype=torch.float64)
     found, other = reintegrated(alone, noise), reintegrated(among, noise)
-    assert found is not alone and other is not among
+    assert found is not alone
+    assert other is not among
     torch.testing.assert_close(other.x[:10, :13], found.x, rtol=0, atol=1e-12)
 
 
