@@ -39,9 +39,9 @@ class RandomFeatures(nn.Module):
     one. With a period, z = x and ωₖ are integers.
 
     Where the samples fill only a subspace, the cosines do not change across it: nobody knows how
-    they should. Outside the box of the samples the cosines go on along their tangent plane, h(c) + ∇h(c)·(z −
-    c) with c the nearest point of the box, so that forces stay bounded and continuous. Powers go on
-    as they are.
+    they should. Outside the box of the samples the cosines go on along their tangent plane, h(c) +
+    ∇h(c)·(z − c) with c the nearest point of the box, so that forces are continuous and grow at
+    most linearly. Powers go on as they are.
 
     Args:
         dim: Columns of x.

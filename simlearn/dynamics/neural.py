@@ -42,7 +42,7 @@ class TanhNet(nn.Module):
         One forward and one backward product a layer. No autograd graph is needed, so it runs under
         inference mode and costs half of `torch.func.grad`.
         """
-        *hidden, last = self.layers._modules.values()  # a step of a rollout asks twice
+        *hidden, last = self.layers._modules.values()  # quicker: a rollout asks twice a step
         own: list[Any] = [weight for one in hidden for weight in (one.weight, one.bias)]
         return input_gradient(x, last.weight, own)  # type: ignore[arg-type]
 

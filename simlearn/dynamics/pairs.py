@@ -42,6 +42,7 @@ class PairEnergy(SplitField):
     soft: Tensor
     near: Tensor
     far: Tensor
+    edge: Tensor
     exponent: Tensor
 
     def __init__(
@@ -55,7 +56,13 @@ class PairEnergy(SplitField):
         self.kinetic = RandomFeatures(1, max(8, features // 4), seed=2 * seed)
         self.potential = RandomFeatures(1, features, seed=2 * seed + 1)
         self.coefficients = nn.Parameter(torch.zeros(self.kinetic.count + self.potential.count))
-        for name, value in (("soft", 0.0), ("near", 0.0), ("far", torch.inf), ("exponent", 0.0)):
+        for name, value in (
+            ("soft", 0.0),
+            ("near", 0.0),
+            ("far", torch.inf),
+            ("edge", torch.inf),
+            ("exponent", 0.0),
+        ):
             self.register_buffer(name, torch.tensor(value, dtype=torch.float64))
 
     @classmethod
@@ -78,6 +85,7 @@ class PairEnergy(SplitField):
         grid = torch.linspace(low, max(high, low + 1e-9), 400, dtype=torch.float64)[:, None]
         self.potential.measure(grid, scales[1])
         margin = MARGIN * scales[1].length * self.potential.spread[0]
+        self.edge.copy_(edges[1])
         self.near.copy_(edges[0] * (-margin).exp())
         self.far.copy_(edges[1] * margin.exp())
 
@@ -88,10 +96,10 @@ class PairEnergy(SplitField):
     @torch.no_grad()
     def settle(self) -> None:
         """Fix the power law beyond the largest distance, after the coefficients were set."""
-        edge, weights = self.softened(self.far).reshape(1, 1), self.weights()[1]
+        edge, weights = self.softened(self.edge).reshape(1, 1), self.weights()[1]
         steep = self.potential.slope_of(edge, weights)[0, 0, 0]
         bend = self.potential.bend_of(edge, weights)[0, 0, 0, 0]
-        share = self.far.square() / (self.far.square() + self.soft.square())
+        share = self.edge.square() / (self.edge.square() + self.soft.square())
         found = torch.where(steep == 0, torch.zeros_like(steep), bend / steep * share)
         self.exponent.copy_((found + 1 - 2 * share).nan_to_num(0.0).clamp(-STEEPEST, STEEPEST))
 
@@ -109,7 +117,10 @@ class PairEnergy(SplitField):
                 f"PairEnergy takes masses from column {self.mass} of the node attributes, and the "
                 f"topology has {0 if held is None else held.shape[1]} columns."
             )
-        return held[:, self.mass, None]
+        mass = held[:, self.mass, None]
+        if not bool((mass > 0).all()):
+            raise ConfigError(f"Masses must be positive, got {float(mass.min()):g}.")
+        return mass
 
     def drift(self, p: Tensor, topology: Topology) -> Tensor:
         """κ'(|p|²/2m²) p/m."""

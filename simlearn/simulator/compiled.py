@@ -93,7 +93,8 @@ class CompiledRollout:
         key = (id(topology), x0.shape, x0.dtype)
         if key not in self._graphs:
             steps = _Steps(self.simulator, self.chunk, topology)
-            carry = [*self.simulator._start(0.0, x0, topology)]
+            # Tao begins with x0 as its copy; recording takes one tensor twice for one argument
+            carry = [part.clone() for part in self.simulator._start(0.0, x0, topology)]
             given = [self._weights(), x0, self._time(x0, 0), carry]
             run = lowered(lambda *all: steps.called(*all), given, self.backend)
             wanted = self.simulator.rollout(x0, self.chunk, topology).x[1:]

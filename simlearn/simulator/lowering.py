@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch.fx import GraphModule
-from torch.fx.experimental.proxy_tensor import make_fx
 
 
 def flatten(graph: GraphModule) -> None:
@@ -29,6 +28,8 @@ def lowered(
         given: Tensors, and lists and mappings of tensors, to record with.
         backend: "inductor", or whatever `torch.compile` takes; None runs the graph as it is.
     """
+    from torch.fx.experimental.proxy_tensor import make_fx  # slow to import, rarely needed
+
     graph = make_fx(step)(*given)
     flatten(graph)
     run: Callable[..., Any] = graph

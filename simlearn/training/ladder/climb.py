@@ -87,19 +87,20 @@ def climb(samples: Samples, joint: bool = True, seed: int = 0, worst: float = WO
     record["choice"] = name
     record["closed_form_seconds"] = time.process_time() - began
     # noise of slopes that were differenced or smoothed is not known well enough to judge by
-    if samples.slope is not None and closed.excess > worst:
+    noisy = joint and _noisy(samples, closed)
+    if samples.slope is not None and not noisy and closed.excess > worst:
         return Climbed(None, _network(record, closed.excess, worst))
     even = data.samples if data.samples.shape == samples.shape else samples
     start, record["guard"] = time.process_time(), []
     while True:
-        if joint and _noisy(samples, closed):
+        if noisy:
             record["joint"], beyond, closed = refined(chosen, samples, data, design, closed)
             if beyond > worst:
                 return Climbed(None, _network(record, beyond, worst))
         lost = blown(chosen, even, closed)
         if not lost or len(record["guard"]) == RAISES:
             break
-        closed = solve(chosen, design, 10 ** (min(_decades(closed)) + 1), closed.scales)
+        closed = solve(chosen, design, 10 ** (max(_decades(closed)) + 1), closed.scales)
         record["guard"].append({"blown_up": lost, "ridge_decades": _decades(closed)})
     record |= {"blown_up": lost, "joint_seconds": time.process_time() - start}
     return Climbed(chosen, record)

@@ -24,7 +24,7 @@ from simlearn.training.ladder.smooth import Evened
 FOLDS = 5
 STATES = 1500  # states, and cosines, that tell scales apart
 COSINES = 200
-CLOSE = 15.0  # of log evidence: a difference that noisy slopes do not make sure
+CLOSE = 200.0  # of log evidence: a difference that noisy slopes do not make sure
 SLOPES = 20_000  # components of dx/dt in the regressions; more are drawn from
 
 
@@ -205,8 +205,8 @@ def _load(model: Series, solved: Sequence[Regression]) -> None:
 def _misfit(model: Series, design: Design, weight: Tensor) -> Tensor:
     """Root mean square of the weighted residual of each column, never quite zero."""
     residual = (design.slope - _field(model, design.x)) * weight
-    size = (design.slope * weight).square().mean(0).sqrt()
-    return residual.square().mean(0).sqrt().maximum(1e-9 * size).clamp_min(1e-300)
+    size = float((design.slope * weight).square().mean().sqrt()) or 1.0
+    return residual.square().mean(0).sqrt().clamp_min(1e-9 * size)
 
 
 def _field(model: Series, x: Tensor) -> Tensor:
@@ -242,7 +242,8 @@ def _scores(model: Series, design: Design, residual: Tensor) -> tuple[float, flo
     size = design.slope.square().mean(0)
     size = torch.where(size > 0, size, torch.ones_like(size))
     variance = design.state.square()
-    reliable = (1 - variance.mean(0) / design.x.var(0, correction=0)).clamp(0.1, 1.0)
+    spread = design.x.var(0, correction=0)
+    reliable = (1 - variance.mean(0) / torch.where(spread > 0, spread, 1.0)).clamp(0.1, 1.0)
     moved = (model.tangent(design.x).square() @ (variance / reliable)[..., None])[..., 0]
     floor = ((moved + design.error.square()) / size).mean(1)
     each = (residual.square() / size).mean(1)
@@ -252,6 +253,8 @@ def _scores(model: Series, design: Design, residual: Tensor) -> tuple[float, flo
     error = float(means.std() / math.sqrt(count)) if count > 1 else float(means[0])
     doubt = float(beyond.std() / math.sqrt(count)) if count > 1 else 0.0
     cross = math.sqrt(float(each.mean()))
+    # without noise there is nothing to be in doubt of: an error is an error
+    doubt = min(doubt, float(floor.mean()) / 2)
     excess = math.sqrt(max(0.0, float(beyond.mean()) - 2 * doubt))
     share = float(floor.mean()) / max(float(each.mean()), 1e-300)
     return cross, error / (2 * max(cross, 1e-300)), excess, share

@@ -95,9 +95,11 @@ class Decomposed:
         """Log marginal likelihood at each ridge, and the noise variance that goes with it."""
         shrunk = 1 + self.s.square() / ridges[:, None]
         tiny = torch.finfo(self.s.dtype).eps ** 2 * self.square + 1e-300
-        noise = ((self.along.square() / shrunk).sum(1) + self.beyond + tiny) / self.count
-        schwarz = int(self.free.sum()) * math.log(self.count)
-        return -0.5 * (self.count * noise.log() + shrunk.log().sum(1) + schwarz), noise
+        free = int(self.free.sum())
+        count = max(1, self.count - free)
+        noise = ((self.along.square() / shrunk).sum(1) + self.beyond + tiny) / count
+        schwarz = free * math.log(self.count)
+        return -0.5 * (count * noise.log() + shrunk.log().sum(1) + schwarz), noise
 
     def weights(self, ridges: Tensor) -> Tensor:
         """W at each ridge, ``[K, ridges]``."""
@@ -133,9 +135,9 @@ class Decomposed:
 def regress(rows: Tensor, penalised: Tensor, least: float = 0.0) -> Regression:
     """Solve y ≈ A w with a prior N(0, σ²/λ) on the penalised weights and none on the others.
 
-    λ maximises the log likelihood −(N/2) log(y'(I + AA'/λ)⁻¹y / N) − ½ log|I + AA'/λ| − (k/2)
-    log N, with the k free columns projected out and the noise variance σ² profiled (MacKay 1992,
-    eq. 2.11; the last term is Schwarz 1978).
+    λ maximises the log likelihood −((N − k)/2) log(y'(I + AA'/λ)⁻¹y / (N − k)) − ½ log|I + AA'/λ|
+    − (k/2) log N, with the k free columns projected out and the noise variance σ² profiled (MacKay
+    1992, eq. 2.11; the last term is Schwarz 1978).
 
     Args:
         rows: (A, y), ``[N, K + 1]``.
@@ -194,7 +196,8 @@ def without_each(folds: Sequence[Tensor], solved: Regression) -> list[Tensor]:
 
 
 def _along(matrix: Tensor, right: Tensor) -> Tensor:
-    scale = matrix.diagonal().clamp_min(1e-300).rsqrt()
+    size = matrix.diagonal()
+    scale = size.clamp_min(1e-15 * float(size.max().clamp_min(1e-200))).rsqrt()
     values, vectors = torch.linalg.eigh(scale[:, None] * matrix * scale)
     kept = values > 1e-14 * values[-1]
     return scale * (vectors[:, kept] @ ((vectors.T @ (scale * right))[kept] / values[kept]))

@@ -169,8 +169,10 @@ class Joint:
         """Whether the paths from these starts are no use: not finite, or nowhere near the data."""
         data = self.samples
         apart = (paths(self.model.rates(), start, data.t, 1) - data.x) * data.mask[..., None]
-        spread = data.x.reshape(-1, data.shape[2]).std(0)
-        return not bool((apart.square().mean((0, 1)).sqrt() < spread).all())
+        spread = data.x[data.mask > 0].std(0)
+        moves = spread > 1e-9 * spread.max()
+        missed = apart.square().mean((0, 1)).sqrt()
+        return not bool((missed < spread)[moves].all() and missed.isfinite().all())
 
     def _residuals(self, z: Tensor, c: Tensor) -> Residuals:
         """Paths from the starts, and what they miss."""
@@ -222,7 +224,8 @@ class Joint:
                 prior[own] = min(max(gamma, 1e-3) / max(size, 1e-300), 1e3 * (alpha or 1.0))
         used = system.used(inverse(reduced + prior.diag()))
         count = float(self.samples.mask.sum()) * dim
-        spread = self.samples.x.reshape(-1, dim).std(0)
+        spread = self.samples.x[self.samples.mask > 0].std(0)
+        spread = spread.clamp_min(1e-9 * float(spread.max().clamp_min(1e-100)))
         state = _noise(now.state, count, used[0]).maximum(1e-10 * spread)
         slope = known.slope
         if now.slope is not None and self.samples.slope is not None:

@@ -85,7 +85,8 @@ class Normal:
 
 def inverse(matrix: Tensor) -> Tensor:
     """Of a symmetric positive semi-definite matrix, in units of its own diagonal."""
-    scale = matrix.diagonal().abs().clamp_min(1e-300).rsqrt()
+    size = matrix.diagonal().abs()
+    scale = size.clamp_min(1e-15 * float(size.max().clamp_min(1e-200))).rsqrt()
     values, vectors = torch.linalg.eigh(scale[:, None] * matrix * scale)
     inverted = torch.where(values > 1e-14 * values[-1], 1 / values, 0.0)
     return scale[:, None] * ((vectors * inverted) @ vectors.T) * scale

@@ -140,7 +140,8 @@ def _error(rows: Tensor, folds: Sequence[Tensor], drawn: Moments, solved: Regres
     missed, size = 0.0, 1e-300
     for k, weights in zip(drawn.fold.unique(), without_each(folds, solved), strict=True):
         left, reach = drawn.fold == k, drawn.reach
-        near, far = reach[~left].amin(), reach[~left].amax()
+        others = reach if bool(left.all()) else reach[~left]
+        near, far = others.amin(), others.amax()
         seen = left & (reach[:, 0] >= near) & (reach[:, 1] <= far)
         missed += float((rows[seen][..., -1] - rows[seen][..., :-1] @ weights).square().sum())
         size += float(rows[seen][..., -1].square().sum())

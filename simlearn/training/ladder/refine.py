@@ -17,6 +17,7 @@ from simlearn.training.ladder.smooth import Evened
 ITERATIONS = 20
 STATES = 6000  # samples that the joint fit takes at most
 WINDOWS = (64, 24, 8, 3)  # intervals in a piece of a trajectory, in the joint fit
+SURE = 1.3  # the noise of the states is estimated from few of them, so it may be so much larger
 CHEAP = 60  # directions up to which other scales are tried, too
 
 
@@ -66,7 +67,8 @@ def _refine(
         of the states; and the log marginal likelihood.
     """
     basis, groups, prior = _directions(closed)
-    spread = samples.x.flatten(0, 1).std(0)
+    spread = samples.x[samples.mask > 0].std(0)
+    spread = torch.where(spread > 0, spread, spread.max().clamp_min(1e-100))
     noise = noise_of(samples).maximum(1e-6 * spread)
     known, gains = Precisions(noise, closed.slope, prior), []
 
@@ -75,19 +77,22 @@ def _refine(
         return Joint(model, observed, basis, groups), starts
 
     usable = next((w for w in WINDOWS if not Joint.lost(*fit_of(w))), WINDOWS[-1])
-    evidence = -math.inf
+    evidence, longest = -math.inf, 0
     for window in WINDOWS[WINDOWS.index(usable) :: -1]:
         fit, starts = fit_of(window)
         if fit.lost(starts):
             break
+        longest = window
         ends, known = fit.run(starts, known, ITERATIONS)
         evidence = fit.evidence(ends, known)
         gains += [one["gained"] for one in fit.history]
-    beyond = (known.state.square() - (1.1 * noise).square()).clamp_min(0).sqrt() / spread
+    beyond = (known.state.square() - (SURE * noise).square()).clamp_min(0).sqrt() / spread
+    if not math.isfinite(evidence):  # every piece was lost: nothing was fitted
+        beyond = torch.full_like(beyond, torch.inf)
     told = {
         "iterations": len(gains),
         "gains": gains,
-        "longest_piece": window,
+        "longest_piece": longest,
         "directions": basis.shape[1],
         "scales": [str(scale) for scale in closed.scales],
         "log_evidence": evidence,
@@ -118,5 +123,7 @@ def _directions(closed: Closed) -> tuple[Tensor, Tensor, Tensor]:
         held = torch.arange(one.basis.shape[1]) >= one.free
         bases.append(one.basis)
         groups.append(torch.where(held, number, -1))
-        priors.append(torch.where(held, one.ridge / one.noise, 0.0).double())
+        priors.append(
+            torch.where(held, min(one.ridge / max(one.noise, 1e-200), 1e100), 0.0).double()
+        )
     return torch.block_diag(*bases), torch.cat(groups), torch.cat(priors)

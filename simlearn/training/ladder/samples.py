@@ -44,7 +44,10 @@ class Samples:
         if max((one.steps for one in training), default=0) < 2:
             raise DataError("A trajectory of one state says nothing about motion; give two.")
         derivatives = derivatives and all(one.derivative is not None for one in training)
-        parts = [_rows(one, derivatives) for one in training if one.steps > 1]
+        parts = [_rows(one, derivatives).begun() for one in training if one.steps > 1]
+        parts = [part.take(part.mask.sum(1) > 1) for part in parts]
+        if not sum(len(part.t) for part in parts):
+            raise DataError("No trajectory has two complete states; there is nothing to learn.")
         steps = max(part.t.shape[1] for part in parts)
         parts = [part.padded(steps) for part in parts]
         slopes = [part.slope for part in parts if part.slope is not None]
@@ -73,6 +76,18 @@ class Samples:
         slope = None if self.slope is None else last(self.slope)
         none = self.mask.new_zeros(len(self.mask), more)
         return Samples(last(self.t), last(self.x), slope, torch.cat([self.mask, none], dim=1))
+
+    def begun(self) -> Samples:
+        """Every trajectory from its first complete state on."""
+        first = (self.mask > 0).int().argmax(1)
+        if not bool(first.any()):
+            return self
+        steps = torch.arange(self.mask.shape[1])
+        at = (steps + first[:, None]).clamp_max(len(steps) - 1)
+        mask = self.mask.gather(1, at) * (steps + first[:, None] < len(steps))
+        wide = at[..., None].expand_as(self.x)
+        slope = None if self.slope is None else self.slope.gather(1, wide)
+        return Samples(self.t.gather(1, at), self.x.gather(1, wide), slope, mask)
 
     def take(self, kept: Tensor) -> Samples:
         """Some of the trajectories."""
@@ -118,16 +133,15 @@ def noise_of(samples: Samples) -> Tensor:
     A polynomial of degree m − 1 is annihilated by the divided difference of m + 1 samples; with
     weights of unit norm its typical size is the noise, whatever m is. Motion that is sampled
     coarsely is left over too, but less and less of it the higher m is: where the size still falls
-    from m to m + 2 it tells of motion, and the noise counts as zero. So it does where trajectories
-    are shorter than three states.
+    from m to m + 2, or is half of all that moves, it tells of motion, and the noise counts as
+    zero. So it does where trajectories are shorter than five states.
     """
-    dim, steps = samples.shape[2], samples.shape[1]
-    if steps < 3:
+    dim, width = samples.shape[2], min(WINDOW, samples.shape[1])
+    if width < WINDOW - 2:
         return samples.x.new_zeros(dim)
-    high = _differences(samples, min(WINDOW, steps))
-    if steps < WINDOW:
-        return high
-    return torch.where(high > 0.7 * _differences(samples, WINDOW - 2), high, 0.0)
+    high, low = _differences(samples, width), _differences(samples, width - 2)
+    spread = samples.x[samples.mask > 0].std(0)
+    return torch.where((high > 0.7 * low) & (high < 0.5 * spread), high, 0.0)
 
 
 def _differences(samples: Samples, width: int) -> Tensor:
@@ -152,24 +166,20 @@ def reintegrated(samples: Samples, noise: Tensor) -> Samples:
     one unknown shift a trajectory instead of noise in every state; where the slopes are the worse
     record of the two, the states come back as they are.
     """
-    if samples.slope is None or samples.shape[1] < 4:
+    lengths = samples.mask.sum(1).long()
+    whole = torch.equal(samples.mask.cumprod(1), samples.mask)
+    if samples.slope is None or int(lengths.min()) < 4 or not whole:
         return samples
-    whole = samples.mask.cumprod(1)
-    if not torch.equal(whole, samples.mask):
-        return samples
-    gained = _integrals(_unended(samples.t, samples.mask), samples.slope)
-    path = torch.cat([torch.zeros_like(gained[:, :1]), gained.cumsum(1)], dim=1)
+    path = samples.x.clone()
+    for length in lengths.unique().tolist():
+        own = lengths == length
+        gained = _integrals(samples.t[own, :length], samples.slope[own, :length])
+        path[own, 0], path[own, 1:length] = 0.0, gained.cumsum(1)
     weight = samples.mask[..., None] / samples.mask.sum(1)[:, None, None]
     path = path + ((samples.x - path) * weight).sum(1, keepdim=True)
     apart = ((samples.x - path).square() * weight).sum(1).mean(0).sqrt()
     explained = bool((apart <= 1.2 * noise).all())
     return replace(samples, x=path) if explained else samples
-
-
-def _unended(t: Tensor, mask: Tensor) -> Tensor:
-    """Times that go on where a trajectory has ended."""
-    gap = torch.where(mask[:, 1:] > 0, t.diff(dim=1), 1.0)
-    return torch.cat([t[:, :1], t[:, :1] + gap.cumsum(1)], dim=1)
 
 
 def _integrals(t: Tensor, slope: Tensor) -> Tensor:

@@ -37,11 +37,12 @@ def evened(samples: Samples) -> Evened:
     noise = noise_of(samples)
     zero = torch.zeros_like(noise)
     if samples.slope is not None:
+        error = noise_of(replace(samples, x=samples.slope))
         better = reintegrated(samples, noise)
         if better is samples:
-            return Evened(samples, noise, zero, "as recorded")
+            return Evened(samples, noise, error, "as recorded")
         shift = noise / math.sqrt(samples.shape[1])
-        return Evened(better, shift, zero, "re-integrated from recorded slopes")
+        return Evened(better, shift, error, "re-integrated from recorded slopes")
     if samples.shape[1] < FEWEST:
         return Evened(_middles(samples), zero, zero, "differences between neighbours")
     return _smoothed(samples)
@@ -124,8 +125,10 @@ class Process:
         slope = ratio * self.slopes @ (v @ (along / shrunk[:, None]))
         count = float(self.kept.sum()) * y.shape[1]
         noise = float((along.square() / shrunk[:, None]).sum()) / count
-        inner = (v / shrunk) @ v.T
-        sure = (v * (ratio * self.values / shrunk)) @ v.T
+        # the mean of a trajectory is known to σ²/N, and says nothing of slopes
+        mean_of = torch.outer(self.kept, self.kept) / self.kept.sum()
+        inner = (v / shrunk) @ v.T - mean_of
+        sure = (v * (ratio * self.values / shrunk)) @ v.T + mean_of
         rate = ratio * self.bend - ratio**2 * ((self.slopes @ inner) * self.slopes).sum(1)
         spread = (noise * sure.diagonal().clamp_min(0)).sqrt()
         steep = (noise * rate.clamp_min(0)).sqrt()

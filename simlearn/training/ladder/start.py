@@ -133,8 +133,11 @@ def ladder(
     if not training:
         raise DataError("There is no trajectory to learn from: the data are empty.")
     even(training[0].dim)
+    if all(one.steps < 2 for one in training):
+        raise DataError("A trajectory of one state says nothing about motion; give two.")
     gap = float(torch.cat([one.t.diff(dim=0).flatten() for one in training]).median())
-    stand_in = Energy(training[0].dim, width=1, depth=1).double()
+    with torch.random.fork_rng(devices=[]):
+        stand_in = Energy(training[0].dim, width=1, depth=1).double()
     simulator = Simulator(stand_in, ImplicitMidpoint(), gap)
     found = Ladder(derivatives, joint, worst, seed, mass, coupled).solve(simulator, training)
     if simulator.dynamics is stand_in:
