@@ -111,10 +111,10 @@ def _decades(closed: Closed) -> list[float]:
 
 
 def _network(record: dict[str, Any], beyond: float, worst: float) -> dict[str, Any]:
-    why = (
-        f"{record['choice']}, the best of {len(record['rungs'])} rungs, leaves {beyond:.1%} of "
-        f"what moves unexplained by noise, more than {worst:.1%}"
-    )
+    best = f"{record['choice']}, the best of {len(record['rungs'])} rungs,"
+    why = f"{best} leaves {beyond:.1%} of what moves unexplained by noise, more than {worst:.1%}"
+    if beyond == float("inf"):
+        why = f"{best} loses the observed paths within a few steps"
     return {**record, "choice": "network", "why": why}
 
 

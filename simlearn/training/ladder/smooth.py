@@ -11,7 +11,7 @@ from torch import Tensor
 from simlearn.training.ladder.samples import Samples, noise_of, reintegrated
 
 LENGTHS = 2.0 ** torch.linspace(0, 6, 13, dtype=torch.float64)  # in mean intervals
-RATIOS = 10.0 ** torch.linspace(-1, 14, 46, dtype=torch.float64)  # signal over noise variance
+RATIOS = 10.0 ** torch.linspace(-1, 11, 37, dtype=torch.float64)  # signal over noise variance
 FEWEST = 6  # states of a trajectory from which on smoothing beats differences
 
 
@@ -122,7 +122,9 @@ class Process:
         along = v.T @ ((y - mean) * kept)
         shrunk = 1 + ratio * self.values
         state = mean + v @ (ratio * self.values[:, None] * along / shrunk[:, None])
-        slope = ratio * self.slopes @ (v @ (along / shrunk[:, None]))
+        pull = v @ (along / shrunk[:, None])
+        pull = pull - kept * (pull * kept).sum(0) / kept.sum()  # rounding, which slopes would feel
+        slope = ratio * self.slopes @ pull
         count = float(self.kept.sum()) * y.shape[1]
         noise = float((along.square() / shrunk[:, None]).sum()) / count
         # the mean of a trajectory is known to σ²/N, and says nothing of slopes

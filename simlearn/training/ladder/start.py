@@ -59,7 +59,7 @@ class Ladder(Start):
         mass: int | None = None,
         coupled: bool = False,
     ):
-        if worst <= 0:
+        if not worst > 0:
             raise ConfigError(f"Ladder.worst is a relative error above zero, got {worst}.")
         self.derivatives, self.joint, self.worst, self.seed = derivatives, joint, worst, seed
         self.mass, self.coupled = mass, coupled
