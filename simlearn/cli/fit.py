@@ -150,7 +150,8 @@ def _execute(
         rest = ["-c", str(folder / "proposed.yaml"), *rest]
     from simlearn.cli.lightning import Run, execute
 
-    arguments = [*rest, f"--ckpt_path={resumed}"] if resumed else rest
+    # a fit gives it to the trainer itself
+    arguments = [*rest, f"--ckpt_path={resumed}"] if resumed and command != "fit" else rest
     chosen = os.environ.get(FOLDER)
     os.environ[FOLDER] = str(folder)
     try:

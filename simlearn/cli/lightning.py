@@ -49,6 +49,11 @@ class FitCLI(LightningCLI):
 
     run_of: Run
 
+    def before_fit(self) -> None:
+        """Tell the trainer already that it resumes: what has been solved is not solved again."""
+        if self.run_of.checkpoint is not None:
+            self.trainer.ckpt_path = self.run_of.checkpoint
+
     def after_fit(self) -> None:
         """Write the archive, on one process only."""
         if not self.trainer.is_global_zero:

@@ -16,6 +16,9 @@ KEPT = "simlearn_start"  # where a checkpoint keeps the record of the start
 def begin(module: SimulatorModule) -> None:
     """Solve the start, unless a training is resumed.
 
+    Lightning knows of a resume this early only by ``trainer.ckpt_path``, which `simlearn fit` sets;
+    with ``Trainer.fit(ckpt_path=...)`` the start is solved, and then replaced by the checkpoint's.
+
     It runs before stabilizers wrap the dynamics and before the optimizer sees their parameters, so
     that it may put other dynamics in place.
     """

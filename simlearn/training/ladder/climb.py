@@ -86,9 +86,8 @@ def climb(samples: Samples, joint: bool = True, seed: int = 0, worst: float = WO
     name, chosen, closed = _chosen(tried)
     record["choice"] = name
     record["closed_form_seconds"] = time.process_time() - began
-    # noise of slopes that were differenced or smoothed is not known well enough to judge by
     noisy = joint and _noisy(samples, closed)
-    if samples.slope is not None and not noisy and closed.excess > worst:
+    if not noisy and closed.excess > worst:
         return Climbed(None, _network(record, closed.excess, worst))
     even = data.samples if data.samples.shape == samples.shape else samples
     start, record["guard"] = time.process_time(), []

@@ -245,7 +245,8 @@ def _scores(model: Series, design: Design, residual: Tensor) -> tuple[float, flo
     spread = design.x.var(0, correction=0)
     reliable = (1 - variance.mean(0) / torch.where(spread > 0, spread, 1.0)).clamp(0.1, 1.0)
     moved = (model.tangent(design.x).square() @ (variance / reliable)[..., None])[..., 0]
-    floor = ((moved + design.error.square()) / size).mean(1)
+    # noise that moves slopes by more than all they are is the model's own making
+    floor = ((moved + design.error.square()) / size).mean(1).clamp_max(1.0)
     each = (residual.square() / size).mean(1)
     count = int(design.fold.max()) + 1
     means = torch.stack([each[design.fold == k].mean() for k in range(count)])

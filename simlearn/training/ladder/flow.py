@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,6 +11,19 @@ from torch import Tensor
 from simlearn.dynamics.series import Series
 
 Slope = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Derivatives:
+    """Of paths and slopes, by starts and coefficients.
+
+    Attributes:
+        state: ``[n, steps, dim, dim + r]``.
+        slope: The same, None where no slopes are used.
+    """
+
+    state: Tensor
+    slope: Tensor | None
 
 
 def step(slope: Slope, x: Tensor, dt: Tensor, parts: int) -> Tensor:

@@ -20,26 +20,26 @@ FAR = 100.0  # and in three times that
 def blown(model: Series, samples: Samples, closed: Closed) -> int:
     """How many rollouts leave the data far behind, or stop being numbers.
 
-    Some trajectories are rolled out as long as they are, and a fifth of them by the coefficients
-    that were found without it: they should stay in three times the box of the data. Rolled out
-    three times as long they may go farther, as a pendulum does that turns over, but not a hundred
-    boxes.
+    In the time of the data a rollout should stay in three times their box, whether by the
+    coefficients found or, a fifth of the trajectories, by those found without it. In three times
+    that time it may go farther, as a pendulum does that turns over, but not a hundred boxes.
     """
     there = samples.x[samples.mask > 0]
     low, high = there.amin(0), there.amax(0)
     centre, reach = (low + high) / 2, (high - low).clamp_min(float((high - low).max()) / 10) / 2
     some, own = torch.arange(min(len(samples.x), MOST)), model.coefficients.clone()
 
-    def lost(kept: Tensor, times: int, boxes: float) -> int:
+    def lost(kept: Tensor, times: int) -> int:
         t = samples.t[kept]
         span = t[:, -1:] - t[:, :1]
-        t = torch.cat([t[:, :-1] + k * span for k in range(times)], dim=1)
+        boxes = [REACH] * t.shape[1] + [FAR] * (t.shape[1] - 1) * (times - 1)
+        t = torch.cat([t] + [t[:, 1:] + k * span for k in range(1, times)], dim=1)
         x = paths(model.rates(), samples.x[kept, 0], t, 1)
-        inside = ((x - centre).abs() <= boxes * reach).all(-1)
-        return int((~inside.all(1)).sum())
+        limit = torch.tensor(boxes, dtype=x.dtype)[:, None] * reach
+        return int((~((x - centre).abs() <= limit).all(-1).all(1)).sum())
 
-    found = lost(some, TIMES, FAR)
+    found = lost(some, TIMES)
     model.coefficients.copy_(closed.folds[0])
-    found += lost(some[some % len(closed.folds) == 0], 1, REACH)
+    found += lost(some[some % len(closed.folds) == 0], 1)
     model.coefficients.copy_(own)
     return found

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from simlearn.dynamics.series import Series
-from simlearn.training.ladder.flow import paths, sensitivities, step
+from simlearn.training.ladder.flow import Derivatives, paths, sensitivities, step
 from simlearn.training.ladder.normal import Normal, inverse
 from simlearn.training.ladder.samples import Samples
 
 TRUST = 0.01  # slopes count as at most so many times better than states, each in its own spread
 ENOUGH = 0.03  # a gain of log-likelihood that is not worth another iteration
+SILENT = 1e6  # times what the data say: a prior precision at which coefficients vanish
 ROUNDS = 5  # of the fixed points for prior precisions, at every linearisation
 MOST_PARTS = 16  # Runge-Kutta steps in one interval of the data
 
@@ -50,19 +51,6 @@ class Residuals:
     slope: Tensor | None
 
 
-@dataclass(frozen=True)
-class Derivatives:
-    """Of paths and slopes, by starts and coefficients.
-
-    Attributes:
-        state: ``[n, steps, dim, dim + r]``.
-        slope: The same, None where no slopes are used.
-    """
-
-    state: Tensor
-    slope: Tensor | None
-
-
 @dataclass
 class Joint:
     """The fit: minimises |y − x(t; z, c)|²/σ² + |dx/dt − f(x)|²/ς² + Σ α c² over c and starts z.
@@ -74,7 +62,8 @@ class Joint:
     Args:
         model: The series, in float64; its coefficients are changed in place.
         samples: What was observed.
-        basis: ``[K, r]``, orthonormal directions of the coefficients.
+        basis: ``[K, r]``, orthonormal directions in which the coefficients move; along all others
+            they stay.
         groups: ``[r]``: which prior precision holds a direction; −1 for none.
     """
 
@@ -84,6 +73,11 @@ class Joint:
     groups: Tensor
     parts: int = 1
     history: list[dict[str, Any]] = field(default_factory=list)
+    rest: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        c = self.model.coefficients
+        self.rest = c - self.basis @ (self.basis.T @ c)
 
     @torch.no_grad()
     def run(self, start: Tensor, known: Precisions, iterations: int) -> tuple[Tensor, Precisions]:
@@ -97,7 +91,7 @@ class Joint:
         now = self._residuals(z, c)
         for _ in range(iterations):
             by = self._system(now)
-            if not bool(by.state.isfinite().all()):
+            if not (math.isfinite(self._cost(now, c, known)) and bool(by.state.isfinite().all())):
                 break
             known = self._updated(self._normal(by, now, c, known), c, now, known)
             system = self._normal(by, now, c, known)
@@ -117,6 +111,8 @@ class Joint:
         """Log marginal likelihood by Laplace's method (MacKay 1992, eq. 4.3), up to a constant."""
         c = self.basis.T @ self.model.coefficients
         now = self._residuals(z, c)
+        if not math.isfinite(self._cost(now, c, known)):
+            return -math.inf
         system = self._normal(self._system(now), now, c, known)
         held = known.prior > 0
         matrix = system.reduced()[0] + known.prior.diag()
@@ -148,7 +144,7 @@ class Joint:
         return dz, dc, promised, damping, None
 
     def _load(self, c: Tensor) -> None:
-        self.model.coefficients.copy_(self.basis @ c)
+        self.model.coefficients.copy_(self.rest + self.basis @ c)
 
     def _parts(self, precisions: Precisions) -> int:
         """Runge-Kutta steps an interval, so that halving them changes less than the noise does."""
@@ -165,10 +161,11 @@ class Joint:
             parts *= 2
         return parts
 
-    def lost(self, start: Tensor) -> bool:
+    def lost(self, start: Tensor, known: Precisions) -> bool:
         """Whether the paths from these starts are no use: not finite, or nowhere near the data."""
         data = self.samples
-        apart = (paths(self.model.rates(), start, data.t, 1) - data.x) * data.mask[..., None]
+        parts = self._parts(known)
+        apart = (paths(self.model.rates(), start, data.t, parts) - data.x) * data.mask[..., None]
         spread = data.x[data.mask > 0].std(0)
         moves = spread > 1e-9 * spread.max()
         missed = apart.square().mean((0, 1)).sqrt()
@@ -211,8 +208,9 @@ class Joint:
 
     def _updated(self, system: Normal, c: Tensor, now: Residuals, known: Precisions) -> Precisions:
         """MacKay's fixed points at the present linearisation, a few rounds of them."""
-        dim, groups = self.samples.shape[2], range(int(self.groups.max()) + 1)
+        dim, groups = self.samples.shape[2], self.groups[self.groups >= 0].unique().tolist()
         prior, reduced, right = known.prior, *system.reduced()
+        most = SILENT * float(reduced.diagonal().max().clamp_min(1e-100))
         for _ in range(ROUNDS):
             covariance = inverse(reduced + prior.diag())
             there = c + covariance @ (right - prior * c)
@@ -221,7 +219,7 @@ class Joint:
                 alpha = float(prior[own][0])
                 gamma = float(own.sum()) - alpha * float(covariance.diagonal()[own].sum())
                 size = float(there[own].square().sum())
-                prior[own] = min(max(gamma, 1e-3) / max(size, 1e-300), 1e3 * (alpha or 1.0))
+                prior[own] = min(max(gamma, 1e-3) / max(size, 1e-300), 1e3 * (alpha or 1.0), most)
         used = system.used(inverse(reduced + prior.diag()))
         count = float(self.samples.mask.sum()) * dim
         spread = self.samples.x[self.samples.mask > 0].std(0)
@@ -230,6 +228,7 @@ class Joint:
         slope = known.slope
         if now.slope is not None and self.samples.slope is not None:
             rates = self.samples.slope.reshape(-1, dim).std(0)
+            rates = rates.clamp_min(1e-9 * float(rates.max().clamp_min(1e-100)))
             least = TRUST * rates * (state / spread).mean()
             slope = _noise(now.slope, count, used[1]).maximum(least)
         return Precisions(state, slope, prior)

@@ -17,6 +17,7 @@ from simlearn.training.ladder.smooth import Evened
 ITERATIONS = 20
 STATES = 6000  # samples that the joint fit takes at most
 WINDOWS = (64, 24, 8, 3)  # intervals in a piece of a trajectory, in the joint fit
+LARGEST = 1e30  # prior precision, where a closed form leaves no noise at all
 SURE = 1.3  # the noise of the states is estimated from few of them, so it may be so much larger
 CHEAP = 60  # directions up to which other scales are tried, too
 
@@ -76,11 +77,11 @@ def _refine(
         observed, starts = _taken(samples, data.samples, window)
         return Joint(model, observed, basis, groups), starts
 
-    usable = next((w for w in WINDOWS if not Joint.lost(*fit_of(w))), WINDOWS[-1])
+    usable = next((w for w in WINDOWS if not Joint.lost(*fit_of(w), known)), WINDOWS[-1])
     evidence, longest = -math.inf, 0
     for window in WINDOWS[WINDOWS.index(usable) :: -1]:
         fit, starts = fit_of(window)
-        if fit.lost(starts):
+        if fit.lost(starts, known):
             break
         longest = window
         ends, known = fit.run(starts, known, ITERATIONS)
@@ -123,7 +124,5 @@ def _directions(closed: Closed) -> tuple[Tensor, Tensor, Tensor]:
         held = torch.arange(one.basis.shape[1]) >= one.free
         bases.append(one.basis)
         groups.append(torch.where(held, number, -1))
-        priors.append(
-            torch.where(held, min(one.ridge / max(one.noise, 1e-200), 1e100), 0.0).double()
-        )
+        priors.append(held.double() * min(one.ridge / max(one.noise, 1e-200), LARGEST))
     return torch.block_diag(*bases), torch.cat(groups), torch.cat(priors)

@@ -73,12 +73,6 @@ def test_a_double_pendulum_is_mechanical(exact, double_pendulum):
     assert float(apart.square().mean() / double_pendulum(x).square().mean()) < 1e-4
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the mechanical rung misses 34 %, with a doubt so large that this counts as no error: "
-    "the climb ends there, the separable rung has the smaller error and is then refused for it, "
-    "and the generic rung was never tried",
-)
 def test_the_climb_does_not_end_at_a_rung_that_it_does_not_choose(exact, double_pendulum):
     begin = exact.starts(30, 4, scale=0.5)
     data = exact.drawn(double_pendulum, begin, exact.clock(21, 0.1), parts=5)
@@ -106,11 +100,6 @@ def test_slopes_that_are_pure_noise_are_left_to_the_network(exact):
     assert found.record["choice"] == "network"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="excess is what of the error is surely above zero (mean − 2 standard errors over the "
-    "folds), so a large error with large doubt counts as no error: at 140 % the climb ends",
-)
 @pytest.mark.parametrize("count", [2, 3])
 def test_few_trajectories_with_friction_are_left_to_the_network(exact, count):
     begin = torch.tensor([[0.1, 0.0], [2.0, 1.0], [0.1, 0.1]], dtype=torch.float64)[:count]
@@ -118,12 +107,6 @@ def test_few_trajectories_with_friction_are_left_to_the_network(exact, count):
     assert found.record["choice"] == "network"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="0/0 in the reliability of a constant column makes the floor NaN, max(0.0, nan) is 0.0, "
-    "and the first rung passes whatever it misses (23 % here); before that, of late, LinAlgError: "
-    "a diagonal of whole − fold that rounds below zero is scaled by 1e150",
-)
 def test_friction_is_seen_beside_a_degree_of_freedom_at_rest(exact, monkeypatch):
     begin = exact.starts(20, 4)
     begin[:, [1, 3]] = 0.0
@@ -134,12 +117,6 @@ def test_friction_is_seen_beside_a_degree_of_freedom_at_rest(exact, monkeypatch)
     assert len(found.record["rungs"]) > 1
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a column of spread zero counts as lost in every window, so there is no joint fit, and "
-    "its beyond is 0/0, which is not above worst: a field of any size comes back; before that, of "
-    "late, the LinAlgError of the test above",
-)
 def test_states_alone_beside_a_degree_of_freedom_at_rest(exact, monkeypatch):
     monkeypatch.setattr(climbing, "RAISES", 0)
     begin = exact.starts(12, 4, scale=0.7)
@@ -149,11 +126,6 @@ def test_states_alone_beside_a_degree_of_freedom_at_rest(exact, monkeypatch):
     assert found.record["joint"]["iterations"] > 0
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="where even the shortest pieces are lost nothing is fitted, and the noise that was put "
-    "in comes back as what rollouts miss: beyond = 0, so friction is accepted as separable",
-)
 @pytest.mark.parametrize("joint", [True, False])
 def test_friction_from_states_alone_is_left_to_the_network(exact, monkeypatch, joint):
     monkeypatch.setattr(climbing, "RAISES", 0)
@@ -162,11 +134,6 @@ def test_friction_from_states_alone_is_left_to_the_network(exact, monkeypatch, j
     assert found.record["choice"] == "network"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="noise of recorded slopes is taken for what no energy explains (13 % beyond noise), "
-    "where the joint fit would reach the trials' 5.9e-5",
-)
 def test_noise_in_recorded_slopes_is_noise(exact):
     begin = exact.starts(20, 2, scale=0.7).clamp(-1.2, 1.2)
     data = exact.drawn(exact.pendulum, begin, exact.clock(31, 0.1), 0.1)
@@ -182,21 +149,10 @@ def turning(exact):
     return climb(Samples.of(exact.drawn(exact.pendulum, begin, exact.clock(31, 0.1), 0.1)))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="rollouts three times as long as the data leave three boxes of it where the true motion "
-    "does too (a pendulum that turns over); the ridge goes up for nothing",
-)
 def test_true_motion_that_leaves_the_data_is_no_blow_up(turning):
     assert turning.record["guard"] == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="with the ridge raised, closed.noise falls below 0.1 and the joint fit is skipped: the "
-    "over-regularised closed form comes back, with the record of an earlier joint fit beside it, "
-    "and is judged by nothing any more",
-)
 def test_raised_ridges_do_not_spoil_the_field(exact, turning):
     assert exact.missed(turning.model, exact.pendulum) < 1e-3
 
@@ -250,11 +206,6 @@ def gone(one):
     )
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a trajectory without one good state leaves a zero block that torch.linalg.inv refuses "
-    "(LinAlgError), and a division by zero in smoothing",
-)
 @pytest.mark.parametrize("slopes", [True, False])
 def test_a_trajectory_of_nothing_but_nan_is_passed_over(exact, slopes):
     begin = exact.starts(12, 2, scale=0.7).clamp(-1.2, 1.2)
@@ -263,11 +214,6 @@ def test_a_trajectory_of_nothing_but_nan_is_passed_over(exact, slopes):
     assert found.record["choice"] == "separable"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a first state that is missing starts the rollouts of the joint fit and of the guard at "
-    "zero, which may be far from all data",
-)
 def test_missing_first_states_do_not_matter(exact):
     away = torch.tensor([4.0, 0.0], dtype=torch.float64)
     begin, holed = exact.starts(20, 2, scale=0.7).clamp(-1.2, 1.2) + away, []
@@ -280,7 +226,6 @@ def test_missing_first_states_do_not_matter(exact):
     assert found.record["guard"] == []
 
 
-@pytest.mark.xfail(strict=True, reason="a raw LinAlgError of torch.linalg.eigh from the joint fit")
 def test_a_free_particle(exact):
     def free(x):
         q, p = x.chunk(2, -1)
@@ -291,9 +236,6 @@ def test_a_free_particle(exact):
     assert exact.missed(found.model, free) < 1e-10
 
 
-@pytest.mark.xfail(
-    strict=True, reason="ridge over a noise of 1e-300 overflows: a raw RuntimeError of torch"
-)
 def test_states_that_never_move(exact):
     still = torch.zeros(30, 1, 2, dtype=torch.float64)
     data = [Trajectory(exact.clock(30, 0.1), still, Topology.isolated(1)) for _ in range(3)]

@@ -45,22 +45,12 @@ def test_clean_data_have_no_noise(exact, gap):
     assert noise_of(Samples.of(data)).tolist() == [0.0, 0.0]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="with fewer than 3.4 samples a period the highest differences of motion fall no more "
-    "than those of noise: the whole motion counts as noise, and clean recorded slopes are wasted",
-)
 def test_clean_data_that_are_sampled_three_times_a_period_have_no_noise(exact):
     data = exact.drawn(exact.spring, exact.starts(15, 2), exact.clock(31, 2.2), parts=60)
     samples = Samples.of(data)
     assert float((noise_of(samples) / samples.x.flatten(0, 1).std(0)).max()) < 0.2
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="with fewer than seven states there is no second width to compare with: curvature "
-    "counts as noise (0.1 of a clean spring), and exact states give way to re-integrated ones",
-)
 @pytest.mark.parametrize("steps", [4, 6])
 def test_clean_short_trajectories_keep_their_states(exact, steps):
     data = exact.drawn(exact.spring, exact.starts(60, 2), exact.clock(steps, 0.5))
@@ -111,11 +101,6 @@ def lengths(exact, gap):
     return Samples.of(short), Samples.of(short + long)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the cubic over the last interval of a shorter trajectory takes a padded slope as its "
-    "fourth point, at a made-up time 1.0 later",
-)
 @pytest.mark.parametrize("gap", [0.1, 10.0])
 def test_padding_does_not_change_re_integrated_states(exact, gap):
     alone, among = lengths(exact, gap)
@@ -177,12 +162,6 @@ def test_the_spread_of_smoothed_states_lacks_at_most_that_of_their_mean(processe
         assert bool((found[2] >= 0.8 * wanted[2]).all())
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the precision that slopes are conditioned on still holds the constant direction, with "
-    "a weight of one instead of zero: the variance turns negative and is clamped to zero, at all "
-    "times but the middle one",
-)
 def test_the_spread_of_smoothed_slopes_is_the_posterior_spread(processes):
     for found, wanted in zip(*processes, strict=True):
         torch.testing.assert_close(found[3], wanted[3], rtol=1e-6, atol=1e-9)
@@ -204,9 +183,6 @@ def test_smoothing_is_better_than_the_data_and_honest_about_states(smoothed):
     assert torch.equal(even.samples.t, noisy.t)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="as above: the spread of the slopes is 1e-9 of them instead of a tenth"
-)
 def test_smoothing_is_honest_about_slopes(smoothed):
     _, slope, _, even = smoothed
     apart = even.samples.slope - slope
