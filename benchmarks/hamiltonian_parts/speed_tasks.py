@@ -22,7 +22,7 @@ LIMITS = {
     "gradient step, 2-D, batch 750": ("HNN", 1.1, 1.5),
     "gradient step, 8-D, batch 200": ("HNN", 1.1, 1.5),
     "multi-step, batch 64, K = 10": ("SRNN", None, 2.0),
-    "rollout step, batch 16": ("HNN", 6.0, None),
+    "rollout step, batch 16": ("HNN", 6.0, 6.0),
 }
 
 

@@ -38,8 +38,8 @@ class RandomFeatures(nn.Module):
     length ℓ (Rahimi and Recht 2007, algorithm 1); their factor ℓ makes slopes, not values, of size
     one. With a period, z = x and ωₖ are integers.
 
-    Where the samples fill only a subspace, the cosines do not change across it: nobody knows how
-    they should. Outside the box of the samples the cosines go on along their tangent plane, h(c) +
+    Where the samples fill only a subspace, neither changes across it: nobody knows how they should.
+    Outside the box of the samples the cosines go on along their tangent plane, h(c) +
     ∇h(c)·(z − c) with c the nearest point of the box, so that forces are continuous and grow at
     most linearly. Powers go on as they are.
 
@@ -61,7 +61,7 @@ class RandomFeatures(nn.Module):
     size: Tensor
     low: Tensor
     high: Tensor
-    powers: Tensor
+    filled: Tensor
 
     def __init__(
         self, dim: int, features: int, degree: int = 2, constant: bool = False, seed: int = 0
@@ -86,7 +86,7 @@ class RandomFeatures(nn.Module):
             ("size", torch.tensor(math.sqrt(2 / features))),
             ("low", torch.full((dim,), -torch.inf)),
             ("high", torch.full((dim,), torch.inf)),
-            ("powers", torch.ones(())),
+            ("filled", torch.eye(dim)),
         ):
             self.register_buffer(name, value.double())
 
@@ -105,16 +105,16 @@ class RandomFeatures(nn.Module):
             still = (turns == 0).all(0)
             turns[0, still] = 1.0
             self.frequency.copy_(turns)
-            self.powers.zero_()
+            self.filled.zero_()
             self.low.fill_(-torch.inf)
             self.high.fill_(torch.inf)
         else:
             spread = x.std(0, correction=0)
             self.spread.copy_(torch.where(spread > 0, spread, torch.ones_like(spread)))
             self.centre.copy_(x.mean(0))
-            self.powers.fill_(1.0)
             z = (x - self.centre) / self.spread
-            self.frequency.copy_(_filled(z) @ self.unit / scale.length)
+            self.filled.copy_(_filled(z))
+            self.frequency.copy_(self.filled @ self.unit / scale.length)
             margin = MARGIN * scale.length
             self.low.copy_(z.amin(0) - margin)
             self.high.copy_(z.amax(0) + margin)
@@ -126,7 +126,8 @@ class RandomFeatures(nn.Module):
         waves = self.size * (angle.cos() - beyond * angle.sin())
         parts = [torch.ones_like(z[:, :1])] if self.constant else []
         if self.degree:
-            parts += [self.powers * z, self.powers * z[:, self.first] * z[:, self.second]]
+            y = z @ self.filled
+            parts += [y, y[:, self.first] * y[:, self.second]]
         return torch.cat([*parts, waves], dim=-1)
 
     def slopes(self, x: Tensor) -> Tensor:
@@ -167,7 +168,7 @@ class RandomFeatures(nn.Module):
         shift, frequency = -self.centre * units, self.frequency
         steep = (-self.size * frequency * waves[:, 0]).T * units
         zero = torch.zeros_like(units)
-        straight = self.powers * powers[: self.dim, 0] * units if self.degree else zero
+        straight = self.filled @ powers[: self.dim, 0] * units if self.degree else zero
         curved = self._powers_bend(powers)[..., 0] * units if self.degree else zero.diag()
         several = self.dim > 1
 
@@ -212,22 +213,23 @@ class RandomFeatures(nn.Module):
         return weights[skip : -self.features], weights[-self.features :]
 
     def _powers_slope(self, z: Tensor) -> Tensor:
-        one = torch.eye(self.dim, dtype=z.dtype, device=z.device).expand(len(z), -1, -1)
+        one, y = self.filled.expand(len(z), -1, -1), z @ self.filled
         square = (
-            one[:, :, self.first] * z[:, None, self.second]
-            + one[:, :, self.second] * z[:, None, self.first]
+            one[:, :, self.first] * y[:, None, self.second]
+            + one[:, :, self.second] * y[:, None, self.first]
         )
-        return self.powers * torch.cat([one, square], dim=-1)
+        return torch.cat([one, square], dim=-1)
 
     def _powers_bend(self, powers: Tensor) -> Tensor:
         bend = powers.new_zeros(self.dim, self.dim, powers.shape[1])
-        quadratic = self.powers * powers[self.dim :]
-        bend = bend.index_put((self.first, self.second), quadratic)
-        return bend + bend.transpose(0, 1)
+        bend = bend.index_put((self.first, self.second), powers[self.dim :])
+        return torch.einsum("ai,ijm,jb->abm", self.filled, bend + bend.transpose(0, 1), self.filled)
 
 
 def _filled(z: Tensor) -> Tensor:
     """Projector on the directions in which samples ``[samples, dim]`` differ."""
     values, vectors = torch.linalg.eigh(z.T @ z / len(z))
     kept = vectors[:, values > EMPTY * values[-1]]
+    if kept.shape[1] == z.shape[1]:
+        return torch.eye(z.shape[1], dtype=z.dtype)
     return kept @ kept.T

@@ -84,11 +84,13 @@ def _words(record: Mapping[str, Any]) -> Iterator[str]:
         noise = ", ".join(number(value) for value in joint.get("state_noise", ()))
         yield (
             "Coefficients and initial states were then fitted together through rollouts: "
-            f"{joint.get('iterations')} iterations, log-likelihood up by "
-            f"{number(sum(joint.get('gains', ())) / 2)}, noise of the states {noise}."
+            f"{joint.get('iterations')} iterations, noise of the states {noise}."
         )
     for one in record.get("guard", ()):
         yield f"{one.get('blown_up')} rollouts blew up, so the ridge was raised by a decade."
+    if record.get("blown_up"):
+        lost = record["blown_up"]
+        yield f"{lost} rollouts that go on beyond the data still blow up, whatever the ridge."
 
 
 def _curve(title: str, curve: Curve) -> dict[str, Any]:

@@ -103,12 +103,16 @@ def told(record: Mapping[str, Any]) -> str:
     if "joint" in record:
         joint = record["joint"]
         lines.append(
-            f"  joint fit through rollouts: {joint['iterations']} iterations, log-likelihood up by "
-            f"{sum(joint['gains']) / 2:.4g}, noise of the states "
+            f"  joint fit through rollouts: {joint['iterations']} iterations, noise of the states "
             f"{', '.join(f'{value:.3g}' for value in joint['state_noise'])}"
         )
     for one in record.get("guard", ()):
         lines.append(f"  guard: {one['blown_up']} rollouts blew up, so the ridge was raised")
+    if record.get("blown_up"):
+        lines.append(
+            f"  guard: {record['blown_up']} rollouts that go on beyond the data blow up, whatever "
+            "the ridge; believe short ones only"
+        )
     return "".join(f"{line}\n" for line in lines)
 
 

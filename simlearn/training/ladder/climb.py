@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -83,6 +86,7 @@ def climb(samples: Samples, joint: bool = True, seed: int = 0, worst: float = WO
         record["rungs"].append(_told(name, model, closed, design, time.process_time() - start))
         if closed.excess <= ADEQUATE:
             break
+    chosen: Any
     name, chosen, closed = _chosen(tried)
     record["choice"] = name
     record["closed_form_seconds"] = time.process_time() - began
@@ -90,19 +94,55 @@ def climb(samples: Samples, joint: bool = True, seed: int = 0, worst: float = WO
     if not noisy and closed.excess > worst:
         return Climbed(None, _network(record, closed.excess, worst))
     even = data.samples if data.samples.shape == samples.shape else samples
-    start, record["guard"] = time.process_time(), []
-    while True:
+    start = time.process_time()
+
+    def attempt(closed: Closed) -> Attempt:
+        joint: dict[str, Any] = {"beyond_noise": 0.0}
         if noisy:
-            record["joint"], beyond, closed = refined(chosen, samples, data, design, closed)
-            if beyond > worst:
-                return Climbed(None, _network(record, beyond, worst))
-        lost = blown(chosen, even, closed)
-        if not lost or len(record["guard"]) == RAISES:
-            break
-        closed = solve(chosen, design, 10 ** (max(_decades(closed)) + 1), closed.scales)
-        record["guard"].append({"blown_up": lost, "ridge_decades": _decades(closed)})
-    record |= {"blown_up": lost, "joint_seconds": time.process_time() - start}
+            joint, _, closed = refined(chosen, samples, data, design, closed)
+        lost = math.inf if joint["beyond_noise"] > worst else blown(chosen, even, closed)
+        return Attempt(closed, joint, lost, deepcopy(chosen.state_dict()))
+
+    def raised(closed: Closed) -> Attempt:
+        return attempt(solve(chosen, design, 10 ** (max(_decades(closed)) + 1), closed.scales))
+
+    first = attempt(closed)
+    if first.lost == math.inf:
+        return Climbed(None, _network(record, first.joint["beyond_noise"], worst))
+    found, record["guard"] = _guarded(first, raised)
+    chosen.load_state_dict(found.state)
+    if noisy:
+        record["joint"] = found.joint
+    record |= {"blown_up": found.lost, "joint_seconds": time.process_time() - start}
     return Climbed(chosen, record)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A fit at one ridge: what rollouts make of it, and the state of the model."""
+
+    closed: Closed
+    joint: dict[str, Any]
+    lost: float
+    state: dict[str, Any]
+
+
+def _guarded(
+    first: Attempt, raised: Callable[[Closed], Attempt]
+) -> tuple[Attempt, list[dict[str, Any]]]:
+    """Raise the ridge, a decade at a time, as long as fewer rollouts blow up.
+
+    Where that does not cure them all, the ridge is not to blame, and the first fit stays.
+    """
+    tried, before = [first], math.inf
+    while 0 < tried[-1].lost < before and len(tried) <= RAISES:
+        before = tried[-1].lost
+        tried.append(raised(tried[-1].closed))
+    told = [
+        {"blown_up": one.lost, "ridge_decades": _decades(higher.closed)}
+        for one, higher in pairwise(tried)
+    ]
+    return tried[-1] if not tried[-1].lost else first, told
 
 
 def _decades(closed: Closed) -> list[float]:

@@ -60,6 +60,7 @@ def fit_pairs(
         "rungs": [_told("kinetic", kinetic), _told("potential", potential)],
         "choice": "pairs",
         "guard": guard,
+        "blown_up": lost,
         "samples": drawn.topology.num_systems,
         "distances": [float(model.near), float(model.far)],
         "softening": float(model.soft),

@@ -183,13 +183,17 @@ def test_the_guard_raises_the_ridge_a_decade_at_a_time_and_says_so(librating, mo
     assert record["blown_up"] == 0
 
 
-def test_the_guard_gives_up_after_eight_decades_and_says_how_many_still_leave(
-    librating, monkeypatch
+@pytest.mark.parametrize(("answers", "raises"), [([9, 8, 7, 6, 5, 4], 4), ([3, 3], 1), ([2, 5], 1)])
+def test_a_ridge_that_does_not_cure_all_rollouts_is_taken_back(
+    librating, monkeypatch, answers, raises
 ):
-    monkeypatch.setattr(climbing, "blown", lambda *_: 3)
-    record = climb(librating).record
-    assert len(record["guard"]) == climbing.RAISES
-    assert record["blown_up"] == 3
+    plain = climb(librating).model
+    count = iter(answers)
+    monkeypatch.setattr(climbing, "blown", lambda *_: next(count))
+    found = climb(librating)
+    assert len(found.record["guard"]) == raises
+    assert found.record["blown_up"] == answers[0]
+    torch.testing.assert_close(found.model.coefficients, plain.coefficients)
 
 
 def test_fewer_slopes_than_coefficients_are_noted(exact):
