@@ -186,5 +186,7 @@ def _told(
 
 
 def _noisy(samples: Samples, closed: Closed) -> bool:
-    """Whether rollouts can say more than slopes do."""
+    """Whether rollouts can say more than slopes do; not where nothing moves."""
+    if not any(one.basis.shape[1] for one in closed.regressions):
+        return False
     return samples.slope is None or closed.noise > 0.1

@@ -22,7 +22,7 @@ from simlearn.training.ladder.samples import spread
 from simlearn.training.ladder.smooth import Evened
 
 FOLDS = 5
-STATES = 1500  # states, and cosines, that tell scales apart
+STATES = 500  # states, and cosines, that tell scales apart
 COSINES = 200
 CLOSE = 200.0  # of log evidence: a difference that noisy slopes do not make sure
 SLOPES = 20_000  # components of dx/dt in the regressions; more are drawn from
@@ -239,15 +239,16 @@ def _scores(model: Series, design: Design, residual: Tensor) -> tuple[float, flo
     Noise σ on the states moves the slopes by ∂f/∂x σ; the regression also shrinks towards zero by
     the reliability 1 − σ²/var(x) of what it regresses on (Fuller 1987, eq. 1.1.10).
     """
-    size = design.slope.square().mean(0)
+    sure = design.weight.square() / design.weight.square().mean(0)  # the ends of a path are not
+    size = (sure * design.slope.square()).mean(0)
     size = torch.where(size > 0, size, torch.ones_like(size))
     variance = design.state.square()
     spread = design.x.var(0, correction=0)
     reliable = (1 - variance.mean(0) / torch.where(spread > 0, spread, 1.0)).clamp(0.1, 1.0)
     moved = (model.tangent(design.x).square() @ (variance / reliable)[..., None])[..., 0]
     # noise that moves slopes by more than all they are is the model's own making
-    floor = ((moved + design.error.square()) / size).mean(1).clamp_max(1.0)
-    each = (residual.square() / size).mean(1)
+    floor = (sure * (moved + design.error.square()) / size).mean(1).clamp_max(1.0)
+    each = (sure * residual.square() / size).mean(1)
     count = int(design.fold.max()) + 1
     means = torch.stack([each[design.fold == k].mean() for k in range(count)])
     beyond = torch.stack([(each - floor)[design.fold == k].mean() for k in range(count)])

@@ -28,6 +28,7 @@ class Moments:
     Attributes:
         q, v: ``[rows, space]``; v is p/m.
         dq, dp: The recorded or smoothed slopes.
+        noise: ``[rows, 4 · space]``, standard deviations of q, p, dq and dp.
         fold: ``[rows]``.
         reach: ``[rows, 2]``, log distances of the nearest and the farthest row of the system.
         topology: Of the union.
@@ -39,6 +40,7 @@ class Moments:
     v: Tensor
     dq: Tensor
     dp: Tensor
+    noise: Tensor
     fold: Tensor
     reach: Tensor
     topology: Topology
@@ -50,15 +52,16 @@ def draw(model: PairEnergy, training: Sequence[Trajectory], seed: int) -> tuple[
     """A quarter at random; the rest on even grids of closest pair, farthest pair and momentum."""
     even, how = _evened(training)
     states = [(*even[k], one.topology, k) for k, one in enumerate(training)]
-    measures = torch.cat([_measures(x, topology) for x, _, topology, _ in states])
+    measures = torch.cat([_measures(x, topology) for x, _, _, topology, _ in states])
     where = [(k, step) for k, (x, *_) in enumerate(states) for step in range(len(x))]
     kept = spread(measures, _most(model, training), seed)
-    rows, slopes, folds, tops, reaches = [], [], [], [], []
+    rows, slopes, noises, folds, tops, reaches = [], [], [], [], [], []
     for number in kept.tolist():
         k, step = where[number]
-        x, slope, topology, trajectory = states[k]
+        x, slope, noise, topology, trajectory = states[k]
         rows.append(x[step])
         slopes.append(slope[step])
+        noises.append(noise[step])
         folds.append(torch.full((len(x[step]),), trajectory % min(FOLDS, len(training))))
         tops.append(topology)
         reaches.append(measures[number, :2].expand(len(x[step]), 2))
@@ -74,7 +77,7 @@ def draw(model: PairEnergy, training: Sequence[Trajectory], seed: int) -> tuple[
     r = distance(q[second] - q[first])[:, 0]
     softenings = (0.0, *r[:: max(1, len(r) // 10**6)].quantile(QUANTILES).tolist())
     reach = (math.exp(near), math.exp(far))
-    folded = torch.cat(folds), torch.cat(reaches)
+    folded = torch.cat(noises), torch.cat(folds), torch.cat(reaches)
     return Moments(q, v, dq, dp, *folded, whole, reach, softenings), how
 
 
@@ -85,8 +88,8 @@ def _union(tops: list[Topology]) -> Topology:
     return Topology.union(tops)
 
 
-def _evened(training: Sequence[Trajectory]) -> tuple[list[tuple[Tensor, Tensor]], str]:
-    """States and slopes ``[steps, rows, dim]`` of each trajectory, which need no dynamics.
+def _evened(training: Sequence[Trajectory]) -> tuple[list[tuple[Tensor, Tensor, Tensor]], str]:
+    """States, slopes and the noise of both ``[steps, rows, …]``, which need no dynamics.
 
     Trajectories of equal size are judged together: one alone tells noise from motion badly.
     """
@@ -97,7 +100,7 @@ def _evened(training: Sequence[Trajectory]) -> tuple[list[tuple[Tensor, Tensor]]
         if one.topology.num_systems != 1:
             raise DataError("A closed-form pair energy wants one system in each trajectory.")
         shapes.setdefault((one.steps, *one.x.shape[1:], one.derivative is None), []).append(number)
-    found: list[tuple[Tensor, Tensor]] = [(one.x, one.x) for one in training]
+    found: list[tuple[Tensor, Tensor, Tensor]] = [(one.x, one.x, one.x) for one in training]
     for (_, rows, dim, _), own in shapes.items():
         samples = Samples(
             torch.stack([training[k].t.double().reshape(-1) for k in own]),
@@ -107,8 +110,10 @@ def _evened(training: Sequence[Trajectory]) -> tuple[list[tuple[Tensor, Tensor]]
         )
         data = evened(samples)
         assert data.samples.slope is not None  # evened always gives slopes
-        for k, x, slope in zip(own, data.samples.x, data.samples.slope, strict=True):
-            found[k] = x.reshape(-1, rows, dim), slope.reshape(-1, rows, dim)
+        all_of = data.samples.x, data.samples.slope, data.state, data.slope
+        even = (one.expand(data.samples.x.shape).reshape(len(own), -1, rows, dim) for one in all_of)
+        for k, x, slope, state, error in zip(own, *even, strict=True):
+            found[k] = x, slope, torch.cat([state, error], dim=-1)
     return found, data.how
 
 

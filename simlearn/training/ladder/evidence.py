@@ -196,6 +196,8 @@ def without_each(folds: Sequence[Tensor], solved: Regression) -> list[Tensor]:
 
 
 def _along(matrix: Tensor, right: Tensor) -> Tensor:
+    if not len(matrix):
+        return right
     size = matrix.diagonal()
     scale = size.clamp_min(1e-15 * float(size.max().clamp_min(1e-200))).rsqrt()
     values, vectors = torch.linalg.eigh(scale[:, None] * matrix * scale)
