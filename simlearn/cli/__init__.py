@@ -168,9 +168,11 @@ def _code(error: BaseException, options: Options) -> int:
 
 
 def _classified(error: BaseException) -> tuple[int, str]:
-    code = getattr(error, "exit_code", None)
-    if isinstance(code, int):
-        return code, str(error)
+    own: BaseException | None = error
+    while own is not None and not isinstance(getattr(own, "exit_code", None), int):
+        own = own.__cause__  # jsonargparse wraps what a component refuses
+    if own is not None:
+        return own.exit_code, str(own)  # type: ignore[attr-defined]
     if isinstance(error, KeyboardInterrupt):
         return 130, "interrupted"
     if type(error).__name__ == "MisconfigurationException":

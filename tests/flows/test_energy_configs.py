@@ -126,3 +126,11 @@ def test_the_example_tells_the_ladder_from_a_network_and_draws_it(tmp_path):
     assert truth == 0
     assert 20 * ladder < network
     assert (tmp_path / "phase-portraits.png").stat().st_size > 10_000
+
+
+def test_a_refused_argument_of_a_start_is_one_sentence(here, capsys):
+    """The kind may be left out, so that jsonargparse wraps what the component says."""
+    words = ["fit", "-c", config("fit", "pendulum-ladder"), "--model.start.init_args.worst", "0"]
+    assert cli.run(words) == 2
+    told = capsys.readouterr().err
+    assert told == "simlearn: Ladder.worst is a relative error above zero, got 0.0.\n"

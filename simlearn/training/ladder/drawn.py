@@ -97,6 +97,11 @@ def _evened(training: Sequence[Trajectory]) -> tuple[list[tuple[Tensor, Tensor, 
     for number, one in enumerate(training):
         if one.inputs is not None or one.mask is not None:
             raise DataError("A closed-form pair energy takes neither inputs nor missing rows.")
+        if not one.topology.graph.edge_index.shape[1]:
+            raise DataError(
+                "A closed-form pair energy wants a graph of at least two rows in each trajectory; "
+                "one has no edges. Train on either kind alone."
+            )
         if one.topology.num_systems != 1:
             raise DataError("A closed-form pair energy wants one system in each trajectory.")
         shapes.setdefault((one.steps, *one.x.shape[1:], one.derivative is None), []).append(number)

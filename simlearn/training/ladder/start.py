@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 
 from simlearn.component import ConfigError, DataError, NumericalError, build, class_path, describe
+from simlearn.data.store import Dataset, read
 from simlearn.dynamics.base import SplitField
 from simlearn.dynamics.energy import Energy, even
 from simlearn.dynamics.inertia import MechanicalSeries
@@ -100,7 +102,7 @@ def _into(simulator: Simulator, model: Any) -> None:
 
 
 def ladder(
-    trajectories: Trajectory | Sequence[Trajectory],
+    data: Trajectory | Sequence[Trajectory] | Dataset | str | Path,
     *,
     derivatives: bool = True,
     joint: bool = True,
@@ -112,7 +114,8 @@ def ladder(
     """Learn an energy from trajectories in closed form; see `Ladder`.
 
     Args:
-        trajectories: States (q, p) over time, with derivatives where they are known.
+        data: States (q, p) over time, with derivatives where they are known: trajectories, a
+            dataset or its file.
         derivatives: Use recorded derivatives, where there are any.
         joint: Fit coefficients and initial states together after the closed form.
         worst: Relative error beyond noise above which a rung will not do.
@@ -129,7 +132,11 @@ def ladder(
         DataError: There are no trajectories, or they cannot be laid out for regressions.
         NumericalError: No rung explains the data.
     """
-    training = [trajectories] if isinstance(trajectories, Trajectory) else list(trajectories)
+    if isinstance(data, str | Path):
+        data = read(data)
+    if isinstance(data, Dataset):
+        data = data.trajectories
+    training = [data] if isinstance(data, Trajectory) else list(data)
     if not training:
         raise DataError("There is no trajectory to learn from: the data are empty.")
     even(training[0].dim)
