@@ -13,7 +13,7 @@ from simlearn import Curve, Evidence, Finding, Line, Metric, Simulator, Topology
 from simlearn.analysis.flat import Motion, doubled
 from simlearn.analysis.jacobian import jacobian, push
 from simlearn.analysis.symplectic import canonical, defect, mispairing
-from simlearn.dynamics import Map
+from simlearn.dynamics import HamiltonianField, Map, SplitField
 from simlearn_checks.common import positive, since
 from simlearn_checks.tangent import Setting, rough, setting, smooth
 
@@ -61,14 +61,14 @@ class SymplecticDefect(simlearn.Check):
         if weights is None or where.x.shape[1] % 2:
             kind = type(simulator.dynamics).__name__
             return Finding.not_applicable(f"{kind} claims no symplectic form.")
-        where, weights, note = _with_copy(simulator, where, weights)
+        plain, (where, copied, note) = where, _with_copy(simulator, where, weights)
         motion = _motion(simulator, where)
         trusted = smooth(motion, where, evidence.seed)
         if not trusted.passed:
             return rough(trusted, motion, where, MEANING)
-        each = _defects(simulator, where, weights)
+        each = _defects(simulator, where, copied)
         worst = float(each.max())
-        grown = pairing(simulator, where, weights, self.steps)
+        grown = pairing(simulator, plain, weights, self.steps)
         lost = _lost(motion, where, simulator.dt, self.steps)
         metrics = [
             trusted,
@@ -137,8 +137,9 @@ def form_weights(simulator: Simulator, topology: Topology) -> Tensor | None:
     field = simulator.dynamics
     if isinstance(field, Map) and field.symplectic:
         return torch.ones(topology.rows, dtype=torch.float64)
-    form = getattr(field, "form", None)
-    return None if form is None else form(topology).detach().double()
+    if not isinstance(field, HamiltonianField | SplitField):
+        return None
+    return field.form(topology).detach().double()
 
 
 @dataclass(frozen=True)
@@ -161,8 +162,10 @@ class Growth:
 def pairing(simulator: Simulator, where: Setting, weights: Tensor, steps: int) -> Growth:
     """Singular values of the product of all Jacobians, and how far they are from pairing.
 
-    It stops early where the largest growth leaves too few digits of the smallest.
+    Where the scheme moves a copy beside the state, of both together. It stops early where the
+    largest growth leaves too few digits of the smallest.
     """
+    where, weights, _ = _with_copy(simulator, where, weights)
     found = [_paired(simulator, part, weights, steps) for part in where.parts()]
     worst, least = max(one.worst for one in found), min(one.steps for one in found)
     return replace(found[0], worst=worst, steps=least)

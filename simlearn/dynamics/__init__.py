@@ -23,7 +23,8 @@ from simlearn.dynamics.metriplectic import Metriplectic
 from simlearn.dynamics.neural import Flattened, MLPField, Standardizable
 from simlearn.dynamics.pairforce import PairForce
 from simlearn.dynamics.pairs import PairEnergy
-from simlearn.dynamics.series import GenericSeries, SeparableSeries
+from simlearn.dynamics.separable import SeparableSeries
+from simlearn.dynamics.series import GenericSeries
 from simlearn.dynamics.shears import SymplecticMap
 from simlearn.dynamics.sympnets import GSympNet, LASympNet
 

@@ -36,12 +36,12 @@ class RandomFeatures(nn.Module):
 
     With ωₖ ~ N(0, 1/ℓ²) the cosines span a Gaussian process with a squared-exponential kernel of
     length ℓ (Rahimi and Recht 2007, algorithm 1); their factor ℓ makes slopes, not values, of size
-    one. With a period, z = x and ωₖ are integers.
+    one. With a period, z = x, ωₖ are integers, and the powers vanish.
 
-    Where the samples fill only a subspace, neither changes across it: nobody knows how they should.
-    Outside the box of the samples the cosines go on along their tangent plane, h(c) +
-    ∇h(c)·(z − c) with c the nearest point of the box, so that forces are continuous and grow at
-    most linearly. Powers go on as they are.
+    Where the samples fill only a subspace, nothing changes across it: nobody knows how it should.
+    Outside the box of the samples the cosines go on along their tangent plane, h(c) + ∇h(c)·(z −
+    c), c the nearest point of the box: values are continuous, slopes grow at most linearly, and
+    jump only where a second column leaves the box. Powers go on as they are.
 
     Args:
         dim: Columns of x.
@@ -61,6 +61,7 @@ class RandomFeatures(nn.Module):
     size: Tensor
     low: Tensor
     high: Tensor
+    powers: Tensor
     filled: Tensor
 
     def __init__(
@@ -69,6 +70,8 @@ class RandomFeatures(nn.Module):
         super().__init__()
         if features < 1:
             raise ConfigError(f"Random features must be at least one, got {features}.")
+        if degree not in (0, 2):
+            raise ConfigError(f"Powers have the degree 0 or 2, got {degree}.")
         self.dim, self.features, self.degree, self.constant = dim, features, degree, constant
         self.seed = seed
         rng = torch.Generator().manual_seed(seed)
@@ -86,6 +89,7 @@ class RandomFeatures(nn.Module):
             ("size", torch.tensor(math.sqrt(2 / features))),
             ("low", torch.full((dim,), -torch.inf)),
             ("high", torch.full((dim,), torch.inf)),
+            ("powers", torch.ones(())),
             ("filled", torch.eye(dim)),
         ):
             self.register_buffer(name, value.double())
@@ -105,15 +109,18 @@ class RandomFeatures(nn.Module):
             still = (turns == 0).all(0)
             turns[0, still] = 1.0
             self.frequency.copy_(turns)
-            self.filled.zero_()
+            self.powers.zero_()
+            self.filled.copy_(torch.eye(self.dim))
             self.low.fill_(-torch.inf)
             self.high.fill_(torch.inf)
         else:
             spread = x.std(0, correction=0)
             self.spread.copy_(torch.where(spread > 0, spread, torch.ones_like(spread)))
             self.centre.copy_(x.mean(0))
+            self.powers.fill_(1.0)
             z = (x - self.centre) / self.spread
             self.filled.copy_(_filled(z))
+            z = self._seen(z)
             self.frequency.copy_(self.filled @ self.unit / scale.length)
             margin = MARGIN * scale.length
             self.low.copy_(z.amin(0) - margin)
@@ -126,8 +133,7 @@ class RandomFeatures(nn.Module):
         waves = self.size * (angle.cos() - beyond * angle.sin())
         parts = [torch.ones_like(z[:, :1])] if self.constant else []
         if self.degree:
-            y = z @ self.filled
-            parts += [y, y[:, self.first] * y[:, self.second]]
+            parts += [self.powers * z, self.powers * z[:, self.first] * z[:, self.second]]
         return torch.cat([*parts, waves], dim=-1)
 
     def slopes(self, x: Tensor) -> Tensor:
@@ -137,9 +143,8 @@ class RandomFeatures(nn.Module):
         parts = [z.new_zeros(len(z), self.dim, 1)] if self.constant else []
         if self.degree:
             parts.append(self._powers_slope(z))
-        return (
-            torch.cat([*parts, -self.size * self.frequency * wave], dim=-1) / self.spread[:, None]
-        )
+        steep = torch.cat([*parts, -self.size * self.frequency * wave], dim=-1)
+        return self._seen(steep.movedim(1, -1)).movedim(-1, 1) / self.spread[:, None]
 
     def value_of(self, x: Tensor, weights: Tensor) -> Tensor:
         """Σ w φ for weights ``[K, m]``, ``[rows, m]``."""
@@ -156,7 +161,7 @@ class RandomFeatures(nn.Module):
             slope = slope + inside[:, :, None] * ((beyond * angle.cos()) @ steep).reshape(shape)
         if self.degree:
             slope = slope + self._powers_slope(z) @ powers
-        return slope / self.spread[:, None]
+        return self._seen(slope.movedim(1, -1)).movedim(-1, 1) / self.spread[:, None]
 
     def slope_with(self, weights: Tensor) -> Callable[[Tensor], Tensor]:
         """`slope_of` for one function ``[K]``, with what depends on the weights done once.
@@ -168,19 +173,21 @@ class RandomFeatures(nn.Module):
         shift, frequency = -self.centre * units, self.frequency
         steep = (-self.size * frequency * waves[:, 0]).T * units
         zero = torch.zeros_like(units)
-        straight = self.filled @ powers[: self.dim, 0] * units if self.degree else zero
+        straight = self.powers * powers[: self.dim, 0] * units if self.degree else zero
         curved = self._powers_bend(powers)[..., 0] * units if self.degree else zero.diag()
-        several = self.dim > 1
+        several, empty = self.dim > 1, self._empty()
+        seen = self.filled / units[:, None] * units  # across, in the units of x
 
         def slope(x: Tensor) -> Tensor:
             z = torch.addcmul(shift, x, units)
+            z = z @ self.filled if empty else z
             near = z.clamp(low, high)
             angle = torch.addmm(phase, near, frequency)
             found = torch.addmm(torch.addmm(straight, z, curved), angle.sin(), steep)
             if several:
                 beyond = ((z - near) @ frequency) * angle.cos()
                 found = torch.addcmul(found, (z == near).to(z), beyond @ steep)
-            return found
+            return found @ seen if empty else found
 
         return slope
 
@@ -199,11 +206,13 @@ class RandomFeatures(nn.Module):
             bend = bend - within[..., None] * ((beyond * angle.sin()) @ steep).reshape(shape)
         if self.degree:
             bend = bend + self._powers_bend(powers)
+        if self._empty():
+            bend = torch.einsum("ai,rijm,jb->rabm", self.filled, bend, self.filled)
         return bend / (self.spread[:, None] * self.spread)[..., None]
 
     def _angles(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """z; ω·c + β at the nearest point c of the box; ω·(z − c); and which columns are inside."""
-        z = (x - self.centre) / self.spread
+        z = self._seen((x - self.centre) / self.spread)
         near = z.clamp(self.low, self.high)
         angle = torch.addmm(self.phase, near, self.frequency)
         return z, angle, (z - near) @ self.frequency, (z == near).to(z)
@@ -213,17 +222,25 @@ class RandomFeatures(nn.Module):
         return weights[skip : -self.features], weights[-self.features :]
 
     def _powers_slope(self, z: Tensor) -> Tensor:
-        one, y = self.filled.expand(len(z), -1, -1), z @ self.filled
+        one = torch.eye(self.dim, dtype=z.dtype, device=z.device).expand(len(z), -1, -1)
         square = (
-            one[:, :, self.first] * y[:, None, self.second]
-            + one[:, :, self.second] * y[:, None, self.first]
+            one[:, :, self.first] * z[:, None, self.second]
+            + one[:, :, self.second] * z[:, None, self.first]
         )
-        return torch.cat([one, square], dim=-1)
+        return self.powers * torch.cat([one, square], dim=-1)
 
     def _powers_bend(self, powers: Tensor) -> Tensor:
         bend = powers.new_zeros(self.dim, self.dim, powers.shape[1])
-        bend = bend.index_put((self.first, self.second), powers[self.dim :])
-        return torch.einsum("ai,ijm,jb->abm", self.filled, bend + bend.transpose(0, 1), self.filled)
+        bend = bend.index_put((self.first, self.second), self.powers * powers[self.dim :])
+        return bend + bend.transpose(0, 1)
+
+    def _empty(self) -> bool:
+        """Whether the samples left a direction empty."""
+        return self.dim > 1 and bool((self.filled.diagonal() != 1).any())
+
+    def _seen(self, z: Tensor) -> Tensor:
+        """``[..., dim]`` without what lies across the samples."""
+        return z @ self.filled if self._empty() else z
 
 
 def _filled(z: Tensor) -> Tensor:

@@ -57,7 +57,8 @@ class HenonNet(SymplecticMap):
     V is a network and η a constant of the layer (Burby, Tang and Maulik 2020). The step stands
     before the potential, so that it may vary: at h = 0 four turns are the identity. To first order
     in h a layer with one V is a flow whose kinetic and potential energy are the same function,
-    T(s) = U(−s), in any number of layers; with two V in turn both are free.
+    T(s) = U(−s), in any number of layers; with two V in turn T is
+    even about −η/2 and U about η/2, which layers of different η lift.
 
     Args:
         dim: Columns of the state, positions and momenta together.

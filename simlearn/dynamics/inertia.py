@@ -49,7 +49,7 @@ class MechanicalSeries(HamiltonianField):
         self.register_buffer("second", second, persistent=False)
         self.entries = len(first)
         count = self.entries * self.inertia.count + self.potential.count
-        self.coefficients = nn.Parameter(torch.zeros(count))
+        self.coefficients = nn.Parameter(torch.zeros(count).double())
 
     @classmethod
     def examples(cls) -> Iterable[Self]:
@@ -142,7 +142,7 @@ class MechanicalSeries(HamiltonianField):
 
     def _products_bend(self, entries: Tensor) -> Tensor:
         """M⁻¹ itself, ``[rows, dim/2, dim/2]``."""
-        half = len(self.first) and int(self.second.max()) + 1
+        half = self.dim // 2
         where = torch.zeros(half, half, dtype=torch.int64, device=entries.device)
         number = torch.arange(len(self.first), device=entries.device)
         where = where.index_put((self.first, self.second), number)

@@ -63,7 +63,7 @@ class LagrangianField(VectorField):
         return kinetic + self.net(x)
 
     def energy(self, x: Tensor, topology: Topology) -> Tensor:
-        """V · ∂L/∂v − L, ``[systems]``, constant along the motion."""
+        """⟨v, ∂L/∂v⟩ − L, ``[systems]``, constant along the motion."""
         v = x.chunk(2, dim=-1)[1]
         momentum = self._inertia() * v + self.net.gradient(x).chunk(2, dim=-1)[1]
         return topology.per_system((v * momentum).sum(-1) - self.lagrangian(x))

@@ -36,7 +36,7 @@ class PairEnergy(SplitField):
         seed: Seed of the features.
 
     Raises:
-        ConfigError: ``coupled`` without ``mass``.
+        ConfigError: ``coupled`` without ``mass``, or ``mass`` is no column.
     """
 
     soft: Tensor
@@ -50,12 +50,16 @@ class PairEnergy(SplitField):
     ):
         super().__init__()
         positive(features=features)
+        if mass is not None and mass < 0:
+            raise ConfigError(f"PairEnergy.mass is a column of the node attributes, got {mass}.")
         if coupled and mass is None:
             raise ConfigError("PairEnergy(coupled=True) needs mass, the column of the masses.")
         self.features, self.mass, self.coupled, self.seed = features, mass, coupled, seed
         self.kinetic = RandomFeatures(1, max(8, features // 4), seed=2 * seed)
         self.potential = RandomFeatures(1, features, seed=2 * seed + 1)
-        self.coefficients = nn.Parameter(torch.zeros(self.kinetic.count + self.potential.count))
+        self.coefficients = nn.Parameter(
+            torch.zeros(self.kinetic.count + self.potential.count).double()
+        )
         for name, value in (
             ("soft", 0.0),
             ("near", 0.0),
@@ -103,6 +107,12 @@ class PairEnergy(SplitField):
         found = torch.where(steep == 0, torch.zeros_like(steep), bend / steep * share)
         self.exponent.copy_((found + 1 - 2 * share).nan_to_num(0.0).clamp(-STEEPEST, STEEPEST))
 
+    def train(self, mode: bool = True) -> Self:
+        """After a training by gradients the power law is taken anew."""
+        if self.training and not mode and bool(self.edge.isfinite()):
+            self.settle()
+        return super().train(mode)
+
     def masses(self, topology: Topology) -> Tensor | None:
         """``[rows, 1]``, None where all are one.
 
@@ -117,7 +127,7 @@ class PairEnergy(SplitField):
                 f"PairEnergy takes masses from column {self.mass} of the node attributes, and the "
                 f"topology has {0 if held is None else held.shape[1]} columns."
             )
-        mass = held[:, self.mass, None]
+        mass = held[:, self.mass, None].to(self.coefficients.dtype)
         if not bool((mass > 0).all()):
             raise ConfigError(f"Masses must be positive, got {float(mass.min()):g}.")
         return mass
@@ -159,7 +169,8 @@ class PairEnergy(SplitField):
         near = r.clamp(self.near, self.far)
         slope = self.potential.slope_of(self.softened(near), self.weights()[1])[..., 0]
         inside = slope / (near * near + self.soft * self.soft)
-        return torch.where(r > self.far, inside * (r / self.far).pow(self.exponent - 1), inside)
+        beyond = (r / self.far).clamp_min(1.0)
+        return torch.where(r > self.far, inside * beyond.pow(self.exponent - 1), inside)
 
     def potential_at(self, r: Tensor) -> Tensor:
         """φ at distances ``[pairs, 1]``."""

@@ -9,14 +9,13 @@ from typing import Protocol, Self, TypeVar, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from simlearn.dynamics.base import HamiltonianField, SplitField, Time
+from simlearn.dynamics.base import HamiltonianField
 from simlearn.dynamics.energy import even
 from simlearn.dynamics.features import RandomFeatures, Scale
 from simlearn.dynamics.neural import positive
 from simlearn.state import Topology
 
 F = TypeVar("F", bound=nn.Module)
-Halves = tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]
 
 
 @runtime_checkable
@@ -80,121 +79,6 @@ def canonical(slope: Tensor) -> Tensor:
     return torch.cat([dp, -dq], dim=1)
 
 
-class SeparableSeries(SplitField):
-    """H(q, p) = T(p) + V(q), each a sum of random Fourier features and powers up to two.
-
-    Linear in its coefficients: `Ladder` fits it in closed form. Outside the training data its
-    forces go on along their tangents.
-
-    Args:
-        dim: Columns of the state, positions and momenta together.
-        features: Cosines in each of T and V.
-        seed: Seed of the features.
-
-    Raises:
-        ConfigError: ``dim`` is odd.
-    """
-
-    dim: int
-
-    def __init__(self, dim: int, features: int = 80, seed: int = 0):
-        super().__init__()
-        even(dim)
-        positive(features=features)
-        self.dim, self.features, self.seed = dim, features, seed
-        self.kinetic = RandomFeatures(dim // 2, features, seed=2 * seed)
-        self.potential = RandomFeatures(dim // 2, features, seed=2 * seed + 1)
-        self.coefficients = nn.Parameter(torch.zeros(2 * self.kinetic.count))
-        self._kept: tuple[tuple[int, ...], Halves] | None = None
-
-    @classmethod
-    def examples(cls) -> Iterable[Self]:
-        """One degree of freedom."""
-        return [shaken(cls(dim=2, features=8))]
-
-    def blocks(self) -> Mapping[str, slice]:
-        """T and V."""
-        count = self.kinetic.count
-        return {"kinetic": slice(0, count), "potential": slice(count, 2 * count)}
-
-    def penalised(self) -> Tensor:
-        """The cosines."""
-        return torch.cat([cosines(self.kinetic), cosines(self.potential)])
-
-    def equations(self) -> Sequence[tuple[slice, slice]]:
-        """dq/dt asks for T, dp/dt for V."""
-        blocks, half = self.blocks(), self.dim // 2
-        upper, lower = slice(0, half), slice(half, self.dim)
-        return [(upper, blocks["kinetic"]), (lower, blocks["potential"])]
-
-    def scales(self) -> Sequence[Sequence[Scale]]:
-        """Only positions may be periodic."""
-        return [WIDE, WIDE + TURNS]
-
-    def measure(self, x: Tensor, scales: Sequence[Scale]) -> None:
-        """Each half of the state has its own units and its own scale."""
-        q, p = x.chunk(2, dim=-1)
-        self.kinetic.measure(p, scales[0])
-        self.potential.measure(q, scales[1])
-
-    def drift(self, p: Tensor, topology: Topology) -> Tensor:
-        """dT/dp."""
-        return self._functions()[0](p)
-
-    def kick(self, t: Time, q: Tensor, topology: Topology) -> Tensor:
-        """−dV/dq."""
-        return self._functions()[1](q)
-
-    def energy(self, x: Tensor, topology: Topology) -> Tensor:
-        """T + V, ``[systems]``."""
-        (q, p), blocks = x.chunk(2, dim=-1), self.blocks()
-        kinetic = self.kinetic.values(p) @ self.coefficients[blocks["kinetic"]]
-        potential = self.potential.values(q) @ self.coefficients[blocks["potential"]]
-        return topology.per_system(kinetic + potential)
-
-    def columns(self, x: Tensor, equation: int | None = None) -> Tensor:
-        """``[rows, dim, K]``, or half of both."""
-        q, p = x.chunk(2, dim=-1)
-        if equation is not None:
-            return -self.potential.slopes(q) if equation else self.kinetic.slopes(p)
-        dq, dp = self.kinetic.slopes(p), -self.potential.slopes(q)
-        none = torch.zeros_like(dq)
-        return torch.cat([torch.cat([dq, none], -1), torch.cat([none, dp], -1)], dim=1)
-
-    def rates(self) -> Callable[[Tensor], Tensor]:
-        """(dT/dp, −dV/dq)."""
-        drift, kick = self._made()
-        half = self.dim // 2
-        return lambda x: torch.cat([drift(x[:, half:]), kick(x[:, :half])], dim=1)
-
-    def _made(self) -> Halves:
-        """dT/dp and −dV/dq, with what depends on the coefficients alone done once."""
-        blocks = self.blocks()
-        return (
-            self.kinetic.slope_with(self.coefficients[blocks["kinetic"]]),
-            self.potential.slope_with(-self.coefficients[blocks["potential"]]),
-        )
-
-    def _functions(self) -> Halves:
-        """The same, kept from call to call as long as no coefficient is learned or changed."""
-        own = self.coefficients
-        if not isinstance(own, nn.Parameter) or (own.requires_grad and torch.is_grad_enabled()):
-            return self._made()
-        frequency = self.kinetic.frequency
-        key = (own.data_ptr(), own._version, frequency.data_ptr(), frequency._version)
-        if self._kept is None or self._kept[0] != key:
-            self._kept = key, self._made()
-        return self._kept[1]
-
-    def tangent(self, x: Tensor) -> Tensor:
-        """``[rows, dim, dim]``."""
-        (q, p), blocks = x.chunk(2, dim=-1), self.blocks()
-        upper = self.kinetic.bend_of(p, self.coefficients[blocks["kinetic"], None])[..., 0]
-        lower = -self.potential.bend_of(q, self.coefficients[blocks["potential"], None])[..., 0]
-        none = torch.zeros_like(upper)
-        return torch.cat([torch.cat([none, upper], -1), torch.cat([lower, none], -1)], dim=1)
-
-
 class GenericSeries(HamiltonianField):
     """H(q, p) as one sum of random Fourier features of the whole state, and powers up to two.
 
@@ -215,7 +99,7 @@ class GenericSeries(HamiltonianField):
         positive(features=features)
         self.dim, self.features, self.seed = dim, features, seed
         self.functions = RandomFeatures(dim, features, seed=seed)
-        self.coefficients = nn.Parameter(torch.zeros(self.functions.count))
+        self.coefficients = nn.Parameter(torch.zeros(self.functions.count).double())
 
     @classmethod
     def examples(cls) -> Iterable[Self]:

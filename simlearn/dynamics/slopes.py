@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from simlearn.dynamics.base import transformed
+
 # g (1 − h²) in one pass over the memory; differentiable to any order, and known to torch.func
 _times_slope = torch.ops.aten.tanh_backward.default
 _times_slope_out = torch.ops.aten.tanh_backward.grad_input
@@ -29,17 +31,10 @@ def input_gradient(x: Tensor, last: Tensor, hidden: Sequence[Tensor]) -> Tensor:
     learned = torch.is_grad_enabled() and (
         x.requires_grad or any(weight.requires_grad for weight in hidden)
     )
-    if learned and not torch.compiler.is_compiling() and not _transformed():
+    if learned and not torch.compiler.is_compiling() and not transformed():
         found: Tensor = _InputGradient.apply(x, last, *hidden)
         return found
     return _forward(x, last, hidden)[0]
-
-
-def _transformed() -> bool:
-    """Whether torch.func or forward-mode differentiation looks on."""
-    return (
-        torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0
-    )
 
 
 def _forward(
@@ -73,7 +68,7 @@ class _InputGradient(torch.autograd.Function):
         n = ctx.layers
         x, last, *rest = ctx.saved_tensors
         hidden, states, before = rest[: 2 * n], rest[2 * n : 3 * n], rest[3 * n :]
-        if torch.is_grad_enabled():  # asked for a graph: higher derivatives
+        if torch.is_grad_enabled() or transformed():  # a graph is asked for, or a batch of grads
             inputs = [one for one in (x, last, *hidden) if one.requires_grad]
             again = iter(
                 torch.autograd.grad(

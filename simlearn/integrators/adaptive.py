@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from simlearn.component import ConfigError
-from simlearn.dynamics.base import Time
+from simlearn.dynamics.base import Time, differentiated
 from simlearn.integrators.base import Carry, Integrator
 from simlearn.integrators.solve import any_left
 from simlearn.state import Topology
@@ -46,7 +46,7 @@ class DormandPrince(Integrator):
         max_steps: Most tries for one dt.
 
     Raises:
-        ConfigError: A tolerance or ``max_steps`` is not positive.
+        ConfigError: ``rtol`` is negative, or ``atol`` or ``max_steps`` not positive.
     """
 
     order: ClassVar[int] = 5
@@ -74,6 +74,7 @@ class DormandPrince(Integrator):
         left = _first_of(span.abs()[:, 0], topology)
         back = _first_of(span[:, 0] < 0, topology)
         whole, active = left, left > 0
+        wanted = x.requires_grad or slope.requires_grad or differentiated()
         for _ in range(self.max_steps):
             if not any_left(active):
                 break
@@ -81,14 +82,16 @@ class DormandPrince(Integrator):
                 tried = torch.where(active, _cut(size, left), 0)
                 signed = _rows(torch.where(back, -tried, tried), topology)
                 now = t + _rows(torch.where(back, left - whole, whole - left), topology)
-            new, slopes = _try(field, now, x, signed, slope, topology)
             with torch.no_grad():
+                new, slopes = _try(field, now, x, signed, slope, topology)
                 error = self._error(x, new, signed * _sum(ERROR, slopes), topology)
                 good = active & (error <= 1)
                 size, before = _next(tried, size, error, before, good, active)
                 left = torch.where(good, torch.where(tried < left, left - tried, 0), left)
                 gone = active & ~(tried > whole * torch.finfo(x.dtype).eps)
             taken = _rows(good, topology)
+            if wanted:  # a try that was rejected would send 0 · NaN back
+                new, slopes = _try(field, now, x, signed * taken, slope, topology)
             x, slope = torch.where(taken, new, x), torch.where(taken, slopes[-1], slope)
             active = (left > 0) & ~gone
         return torch.where(_rows(left > 0, topology), torch.nan, x), (slope, size, before)

@@ -21,9 +21,9 @@ class DiscreteGradient(Integrator):
 
     The next state solves x' = x + dt J ∇̄H(x, x') with the discrete gradient
     ∇̄H = ∇H(m) + [H(x') − H(x) − ∇H(m)·Δ] Δ/|Δ|², m = (x + x')/2, Δ = x' − x (Gonzalez 1996,
-    eq. 4.5): then ∇̄H·Δ = H(x') − H(x), and J turns that into zero. A mean of ∇H along Δ does the
-    same for polynomials only, as far as its quadrature goes. The bracket is left out where it is
-    below the rounding of H: what is left is the implicit midpoint rule.
+    eq. 4.5): then ∇̄H·Δ = H(x') − H(x), and J turns that into zero. The mean of ∇H along Δ would do
+    the same, but its quadrature only for polynomials. The bracket is left out where it is below the
+    rounding of H: what is left is the implicit midpoint rule.
 
     It is reversible and not symplectic: it keeps the energy and lets the phase-space volume go.
     Solved like `ImplicitMidpoint`; a system that does not converge becomes NaN.

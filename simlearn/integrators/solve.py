@@ -9,10 +9,14 @@ import torch
 from torch import Tensor
 
 from simlearn.component import ConfigError
+from simlearn.dynamics.base import differentiated
 from simlearn.state import Topology
 
 # a trial state, and how much of it is rounding: squared, one a system, or 0
 Update = Callable[[Tensor], tuple[Tensor, Tensor | float]]
+
+
+ASIDE = 0.01  # how far, relative to a state, its shadow starts
 
 
 class _Any(torch.autograd.Function):
@@ -58,7 +62,9 @@ def fixed_point(
     """The state that an update leaves where it is, by iteration from a guess.
 
     A system whose own update is below ``tolerance`` relative to its state is frozen, so that a
-    batch gives the same answer as its parts. One that is not after ``max_iter`` becomes NaN.
+    batch gives the same answer as its parts. One that is not after ``max_iter``, or is no finite
+    number, becomes NaN. Where derivatives are wanted, a shadow that starts elsewhere has to arrive
+    too: at rest the guess is the answer already, and its derivative is not.
 
     Args:
         update: From a state ``[rows, dim]`` to the next, and the rounding it cannot get below.
@@ -68,14 +74,23 @@ def fixed_point(
         max_iter: Most iterations.
     """
     tolerance = max(tolerance, 4 * torch.finfo(guess.dtype).eps)
-    new = guess
+    new, shadow, apart = guess, None, guess.new_zeros(())
     active = torch.ones(topology.num_systems, dtype=torch.bool, device=guess.device)
+    tiny = torch.finfo(guess.dtype).tiny
     for _ in range(max_iter):
         trial, rounding = update(new)
         with torch.no_grad():
             moved = topology.per_system(((trial - new) ** 2).sum(-1))
             size = topology.per_system((trial**2).sum(-1))
-            settled = moved <= tolerance**2 * (size + 1e-300) + rounding
+            settled = (moved <= tolerance**2 * (size + tiny) + rounding) & size.isfinite()
+            if shadow is None and (trial.requires_grad or differentiated()):
+                shadow = new.detach() + ASIDE * (1 + new.detach().abs())
+                apart = topology.per_system(((shadow - new) ** 2).sum(-1))
+            if shadow is not None:
+                shadow = update(shadow)[0].detach()
+                left = topology.per_system(((shadow - trial) ** 2).sum(-1))
+                rounded = (16 * torch.finfo(guess.dtype).eps) ** 2 * size
+                settled = settled & (left <= tolerance**2 * apart + rounded + rounding)
         new = torch.where(topology.per_row(active)[:, None], trial, new)
         active = active & ~settled
         if not any_left(active):

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from simlearn.dynamics.inertia import MechanicalSeries
-from simlearn.dynamics.series import GenericSeries, SeparableSeries, Series
+from simlearn.dynamics.separable import SeparableSeries
+from simlearn.dynamics.series import GenericSeries, Series
 from simlearn.training.ladder.closed import Closed, Design, solve
 from simlearn.training.ladder.guard import blown
 from simlearn.training.ladder.refine import refined
@@ -104,7 +105,8 @@ def climb(samples: Samples, joint: bool = True, seed: int = 0, worst: float = WO
         return Attempt(closed, joint, lost, deepcopy(chosen.state_dict()))
 
     def raised(closed: Closed) -> Attempt:
-        return attempt(solve(chosen, design, 10 ** (max(_decades(closed)) + 1), closed.scales))
+        least = [10 ** (decades + 1) for decades in _decades(closed)]
+        return attempt(solve(chosen, design, closed.scales, least))
 
     first = attempt(closed)
     if first.lost == math.inf:

@@ -22,7 +22,7 @@ from simlearn.training.ladder.samples import spread
 from simlearn.training.ladder.smooth import Evened
 
 FOLDS = 5
-STATES = 500  # states, and cosines, that tell scales apart
+STATES = 1500  # states, and cosines, that tell scales apart
 COSINES = 200
 CLOSE = 200.0  # of log evidence: a difference that noisy slopes do not make sure
 SLOPES = 20_000  # components of dx/dt in the regressions; more are drawn from
@@ -99,30 +99,34 @@ class Closed:
 
 @torch.no_grad()
 def solve(
-    model: Series, design: Design, least: float = 0.0, scales: Sequence[Scale] | None = None
+    model: Series,
+    design: Design,
+    scales: Sequence[Scale] | None = None,
+    least: Sequence[float] | None = None,
 ) -> Closed:
     """Choose the scales, solve every equation and load the coefficients.
 
     Args:
         model: A series in float64.
         design: The samples.
-        least: Smallest ridge allowed, relative to the largest squared singular value.
         scales: One for each equation, where they are chosen already.
+        least: Smallest ridge allowed in each, relative to the largest squared singular value.
     """
     weight, numbers = design.weight, range(len(model.equations()))
+    least = least or [0.0 for _ in numbers]
     if scales is None:
-        found = [_chosen(model, number, design, weight, least) for number in numbers]
+        found = [_chosen(model, number, design, weight) for number in numbers]
         offers, solved = [scales for scales, _ in found], [one for _, one in found]
         scales = [best[0] for best in offers]
         model.measure(design.x, scales)
     else:
         offers = [[scale] for scale in scales]
         model.measure(design.x, scales)
-        solved = [_solved(model, number, design, weight, least)[0] for number in numbers]
+        solved = [_solved(model, number, design, weight, least[number])[0] for number in numbers]
     if any(columns.stop - columns.start > 1 for columns, _ in model.equations()):
         _load(model, solved)
         weight = design.weight / _misfit(model, design, design.weight)
-        solved = [_solved(model, number, design, weight, least)[0] for number in numbers]
+        solved = [_solved(model, number, design, weight, least[number])[0] for number in numbers]
     _load(model, solved)
     residual, folds = _left_out(model, design, weight, solved)
     slope = _misfit(model, design, torch.ones_like(design.slope))
@@ -131,7 +135,7 @@ def solve(
 
 
 def _chosen(
-    model: Series, number: int, design: Design, weight: Tensor, least: float
+    model: Series, number: int, design: Design, weight: Tensor
 ) -> tuple[list[Scale], Regression]:
     """The scale of one equation with the largest evidence; without noise, with the least error.
 
@@ -144,7 +148,7 @@ def _chosen(
     part = Design(*(getattr(design, name)[some] for name in Design.__dataclass_fields__))
     for scale in offers:
         model.measure(design.x, [scale] * count)
-        found.append(_solved(model, number, part, weight[some], least, COSINES))
+        found.append(_solved(model, number, part, weight[some], most=COSINES))
     clean = all(one.clean for one, _ in found)
     scores = [error if clean else -one.evidence for one, error in found]
     best = min(range(len(offers)), key=scores.__getitem__)
@@ -157,7 +161,7 @@ def _chosen(
     if whole and found[best][0].weights.numel() == len(model.penalised()):
         return chosen, found[best][0]
     model.measure(design.x, [offers[best]] * count)
-    return chosen, _solved(model, number, design, weight, least)[0]
+    return chosen, _solved(model, number, design, weight)[0]
 
 
 def _solved(
@@ -165,7 +169,7 @@ def _solved(
     number: int,
     design: Design,
     weight: Tensor,
-    least: float,
+    least: float = 0.0,
     most: int | None = None,
 ) -> tuple[Regression, float]:
     """One equation at the present scale, and its error on folds where there is no noise.

@@ -14,7 +14,8 @@ from simlearn.dynamics.base import SplitField
 from simlearn.dynamics.energy import Energy, even
 from simlearn.dynamics.inertia import MechanicalSeries
 from simlearn.dynamics.pairs import PairEnergy
-from simlearn.dynamics.series import GenericSeries, SeparableSeries
+from simlearn.dynamics.separable import SeparableSeries
+from simlearn.dynamics.series import GenericSeries
 from simlearn.integrators import ImplicitMidpoint, Yoshida4
 from simlearn.simulator import Simulator
 from simlearn.state import Trajectory

@@ -178,8 +178,9 @@ def test_the_guard_raises_the_ridge_a_decade_at_a_time_and_says_so(librating, mo
     monkeypatch.setattr(climbing, "blown", lambda *_: next(answers))
     record = climb(librating).record
     assert [one["blown_up"] for one in record["guard"]] == [2, 1]
-    least = [min(one["ridge_decades"]) for one in record["guard"]]
-    assert least[1] >= least[0] + 1 - 1e-9
+    found = [one["ridge_decades"] for one in record["guard"]]
+    assert all(b >= min(a + 1, 4) - 1e-9 for a, b in zip(*found, strict=True))
+    assert any(b <= a + 2 for a, b in zip(*found, strict=True)), "each equation by its own decade"
     assert record["blown_up"] == 0
 
 

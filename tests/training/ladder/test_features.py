@@ -12,7 +12,8 @@ from simlearn.archive import load, save
 from simlearn.component import build, describe
 from simlearn.dynamics.features import MARGIN, RandomFeatures, Scale
 from simlearn.dynamics.inertia import MechanicalSeries
-from simlearn.dynamics.series import GenericSeries, SeparableSeries, shaken
+from simlearn.dynamics.separable import SeparableSeries
+from simlearn.dynamics.series import GenericSeries, shaken
 from simlearn.integrators import ImplicitMidpoint, Yoshida4
 
 SCALES = [Scale(1.0), Scale(0.5), Scale(0.5, periodic=True)]

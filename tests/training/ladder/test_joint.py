@@ -8,7 +8,8 @@ import torch
 from simlearn import ConfigError, Simulator, Topology, ladder
 from simlearn.dynamics.features import Scale
 from simlearn.dynamics.inertia import MechanicalSeries
-from simlearn.dynamics.series import GenericSeries, SeparableSeries, shaken
+from simlearn.dynamics.separable import SeparableSeries
+from simlearn.dynamics.series import GenericSeries, shaken
 from simlearn.integrators import Yoshida4
 from simlearn.training.ladder.flow import paths, sensitivities
 from simlearn.training.ladder.joint import Joint, Precisions

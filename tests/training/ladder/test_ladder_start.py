@@ -12,7 +12,7 @@ from simlearn.component import NumericalError
 from simlearn.data.module import TrajectoryData
 from simlearn.dynamics import SeparableEnergy
 from simlearn.dynamics.inertia import MechanicalSeries
-from simlearn.dynamics.series import SeparableSeries
+from simlearn.dynamics.separable import SeparableSeries
 from simlearn.integrators import ImplicitMidpoint, Leapfrog, Yoshida4
 from simlearn.training.begin import told
 from simlearn.training.module import SimulatorModule
