@@ -207,3 +207,45 @@ def test_graphs_keep_their_topology(seeded):
         for way in ("full", "reversible")
     ]
     torch.testing.assert_close(*found, rtol=0, atol=1e-12)
+
+
+class Tuned(Driven):
+    """The spring with a stiffness of each system, from outside."""
+
+    autonomous = True
+
+    def kick(self, t, q, topology):
+        return -self.stiffness * topology.per_row(topology.system_attr) * q - topology.node_attr
+
+
+@pytest.mark.parametrize("every", [1, 5])
+@pytest.mark.parametrize(
+    "scheme", [Leapfrog(), Tao(), ImplicitMidpoint()], ids=lambda s: type(s).__name__
+)
+@pytest.mark.parametrize("frozen", [False, True])
+def test_attributes_of_the_topology_have_their_gradient(scheme, every, frozen):
+    """Also where they are made of the weights, whose own gradient must not count twice."""
+    simulator = Simulator(Tuned().requires_grad_(not frozen), scheme, 0.1)
+    found = []
+    for way in ("full", "reversible"):
+        factor, push = normal(3, 1, seed=1).requires_grad_(), normal(3, 1, seed=2).requires_grad_()
+        system = 1 + factor**2 * simulator.dynamics.stiffness
+        topology = Topology.isolated(3).replace(system_attr=system, node_attr=push)
+        x = simulator.rollout(normal(3, 2), 15, topology, every=every, gradient=way).x
+        assert x.requires_grad
+        wanted = [factor, push, *([] if frozen else simulator.parameters())]
+        slopes = torch.autograd.grad((normal(*x.shape, seed=5) * x**2).sum(), wanted)
+        assert all(float(one.norm()) > 1e-3 for one in slopes)
+        found.append(torch.cat([one.flatten() for one in slopes]))
+    assert apart(found[1], found[0]) < 1e-12
+
+
+def test_it_refuses_gradients_that_it_would_lose():
+    simulator, t0 = Simulator(Driven(), Leapfrog(), 0.1), torch.zeros(3, 1, dtype=torch.float64)
+    with pytest.raises(ConfigError, match=r'no gradient of t0\. Use gradient="full"'):
+        simulator.rollout(normal(3, 2), 4, t0=t0.requires_grad_(), gradient="reversible")
+    with torch.no_grad():
+        simulator.rollout(normal(3, 2), 4, t0=t0, gradient="reversible")
+    simulator.dynamics.register_buffer("mass", torch.ones(1).requires_grad_())
+    with pytest.raises(ConfigError, match="no gradient of the buffer mass"):
+        simulator.rollout(normal(3, 2), 4, gradient="reversible")

@@ -17,6 +17,8 @@ from simlearn.data.store import read
 from simlearn.data.windows import Windows
 from simlearn.state import Trajectory
 
+UNCOUNTED = 1000  # epochs taken for many where nobody counts them: Lightning's own default
+
 
 class TrajectoryData(pl.LightningDataModule):
     """Trajectories to train on, from a dataset file or drawn by a generator.
@@ -171,7 +173,7 @@ class TrajectoryData(pl.LightningDataModule):
             return wanted
 
         if self._trained is None:
-            last = length(self.trainer.max_epochs or 0)
+            last = length(_last_epoch(self.trainer))
             if last != length(self.trainer.current_epoch):
                 # Lightning counts batches once, unless it is told that they change
                 self.trainer.reload_dataloaders_every_n_epochs = 1
@@ -196,7 +198,7 @@ class TrajectoryData(pl.LightningDataModule):
         assert self.trainer is not None
         module = self.trainer.lightning_module
         shortest = min(one.steps for one in trajectories)
-        module.objective.epoch(self.trainer.max_epochs or 0)  # the last lesson of a curriculum
+        module.objective.epoch(_last_epoch(self.trainer))  # the last lesson of a curriculum
         needed: int = module.objective.length(self.training)
         module.objective.epoch(self.trainer.current_epoch)
         return max(needed, min(shortest, module.validation_steps + 1))
@@ -211,6 +213,17 @@ class TrajectoryData(pl.LightningDataModule):
         assert self.trainer is not None
         objective = self.trainer.lightning_module.objective
         return self._windows(self.validation or self.training, objective.length(self.training))
+
+
+def _last_epoch(trainer: pl.Trainer) -> int:
+    """The number of the last epoch, or one beyond every curriculum where steps or time are counted.
+
+    Lightning says -1 where ``max_steps`` or ``max_time`` ends a training.
+    """
+    if trainer.max_epochs is not None and trainer.max_epochs >= 0:
+        return trainer.max_epochs
+    grows: int = getattr(trainer.lightning_module.objective, "grow_over", 0)
+    return max(UNCOUNTED, grows)
 
 
 def _blurred(one: Trajectory, noise: float, seed: int, number: int) -> Trajectory:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,18 +17,22 @@ from simlearn.dynamics.series import shaken
 from simlearn.state import Topology
 
 STEEPEST = 6.0  # largest exponent, either way, of the force beyond the largest distance seen
+CORE = 1e-3  # part of the smallest believed distance below which every force is linear
 
 
 class PairEnergy(SplitField):
-    """H = Σᵢ mᵢ κ(|pᵢ|² / 2mᵢ²) + Σ over pairs cᵢⱼ φ(sᵢⱼ), s = ½ log(r² + c²), κ and φ learned.
+    """H = Σᵢ mᵢ κ(|pᵢ|² / 2mᵢ²) + Σ over pairs cᵢⱼ φ(sᵢⱼ), κ and φ learned.
 
-    Both are sums of random Fourier features and powers up to two, linear in their coefficients, so
-    `Ladder` fits them in closed form. The softening c, zero for forces that grow without bound, is
-    chosen with them. H does not change when rows are permuted, and neither when the system is moved
-    or turned. The rows' weights are shared, so that it serves graphs of any size.
+    s is ½ log(r² + c²), its softening c zero for forces that grow without bound, or the distance r
+    itself, for forces smooth in it (springs). κ and φ are sums of random Fourier features and
+    powers up to two, linear in their coefficients, so that `Ladder` fits them, and s, in closed
+    form. H does not change when rows are permuted, and neither when the system is moved or turned.
+    The rows' weights are shared, so that it serves graphs of any size.
 
-    Extrapolation: a little below the smallest distance seen, r₀, the force goes to zero linearly,
-    f(r) = f(r₀) r/r₀; above the largest it goes on as the power of r that it has there.
+    Extrapolation: a little above the largest distance seen the force goes on as the power of r that
+    it has there. A little below the smallest it does so too, with an exponent from zero to one:
+    springs push on, softened forces vanish, and none grows unseen. A thousand times further in, it
+    goes to zero linearly.
 
     Args:
         features: Cosines in each of κ and φ.
@@ -40,10 +45,13 @@ class PairEnergy(SplitField):
     """
 
     soft: Tensor
+    straight: Tensor
+    start: Tensor
     near: Tensor
     far: Tensor
     edge: Tensor
     exponent: Tensor
+    inner: Tensor
 
     def __init__(
         self, features: int = 80, mass: int | None = None, coupled: bool = False, seed: int = 0
@@ -60,14 +68,11 @@ class PairEnergy(SplitField):
         self.coefficients = nn.Parameter(
             torch.zeros(self.kinetic.count + self.potential.count).double()
         )
-        for name, value in (
-            ("soft", 0.0),
-            ("near", 0.0),
-            ("far", torch.inf),
-            ("edge", torch.inf),
-            ("exponent", 0.0),
-        ):
+        for name in ("soft", "straight", "start", "near", "exponent"):
+            self.register_buffer(name, torch.zeros((), dtype=torch.float64))
+        for name, value in (("far", torch.inf), ("edge", torch.inf), ("inner", 1.0)):
             self.register_buffer(name, torch.tensor(value, dtype=torch.float64))
+        self._checked: weakref.ref[Tensor] | None = None
 
     @classmethod
     def examples(cls) -> Iterable[Self]:
@@ -80,32 +85,56 @@ class PairEnergy(SplitField):
         return self.coefficients[:split, None], self.coefficients[split:, None]
 
     def measure(
-        self, speed: Tensor, reach: tuple[float, float], scales: tuple[Scale, Scale]
+        self,
+        speed: Tensor,
+        reach: tuple[float, float],
+        scales: tuple[Scale, Scale],
+        believed: tuple[float, float] = (MARGIN, MARGIN),
     ) -> None:
-        """Take units from samples of |p|²/2m² ``[samples, 1]`` and from the range of distances."""
+        """Take units from samples of |p|²/2m² ``[samples, 1]`` and from the range of distances.
+
+        φ is believed so many length scales beyond; where more than usual, powers go on from there.
+        """
         self.kinetic.measure(speed, scales[0])
         edges = torch.tensor(reach, dtype=torch.float64)
         low, high = self.softened(edges).tolist()
         grid = torch.linspace(low, max(high, low + 1e-9), 400, dtype=torch.float64)[:, None]
         self.potential.measure(grid, scales[1])
-        margin = MARGIN * scales[1].length * self.potential.spread[0]
-        self.edge.copy_(edges[1])
-        self.near.copy_(edges[0] * (-margin).exp())
-        self.far.copy_(edges[1] * margin.exp())
+        self.potential.low.sub_((believed[0] - MARGIN) * scales[1].length)
+        self.potential.high.add_((believed[1] - MARGIN) * scales[1].length)
+        margin = torch.tensor(believed).double() * scales[1].length * self.potential.spread
+        if bool(self.straight):
+            self.near.copy_((edges[0] - margin[0]).maximum(CORE * edges[0]))
+            self.far.copy_(edges[1] + margin[1])
+        else:
+            self.near.copy_(edges[0] * (-margin[0]).exp())
+            self.far.copy_(edges[1] * margin[1].exp())
+        self.start.copy_(self.near if believed[0] > MARGIN else edges[0])
+        self.edge.copy_(self.far if believed[1] > MARGIN else edges[1])
 
     def softened(self, r: Tensor) -> Tensor:
-        """S = ½ log(r² + c²)."""
-        return (r * r + self.soft * self.soft).log() / 2
+        """S = ½ log(r² + c²), or r where the coordinate is the distance."""
+        return torch.where(self.straight > 0, r, (r * r + self.soft * self.soft).log() / 2)
+
+    def stretch(self, r: Tensor) -> Tensor:
+        """(ds/dr)/r: 1/(r² + c²), or 1/r."""
+        return torch.where(self.straight > 0, 1 / r, 1 / (r * r + self.soft * self.soft))
 
     @torch.no_grad()
     def settle(self) -> None:
-        """Fix the power law beyond the largest distance, after the coefficients were set."""
-        edge, weights = self.softened(self.edge).reshape(1, 1), self.weights()[1]
-        steep = self.potential.slope_of(edge, weights)[0, 0, 0]
-        bend = self.potential.bend_of(edge, weights)[0, 0, 0, 0]
-        share = self.edge.square() / (self.edge.square() + self.soft.square())
-        found = torch.where(steep == 0, torch.zeros_like(steep), bend / steep * share)
-        self.exponent.copy_((found + 1 - 2 * share).nan_to_num(0.0).clamp(-STEEPEST, STEEPEST))
+        """Fix the powers of r outside the distances seen, after the coefficients were set."""
+        self.exponent.copy_(self._power(self.edge).clamp(-STEEPEST, STEEPEST))
+        self.inner.copy_(self._power(self.start).clamp(0.0, 1.0))
+
+    def _power(self, r: Tensor) -> Tensor:
+        """The slope of log|f| over log r."""
+        at, weights = self.softened(r).reshape(1, 1), self.weights()[1]
+        steep = self.potential.slope_of(at, weights)[0, 0, 0]
+        bend = self.potential.bend_of(at, weights)[0, 0, 0, 0]
+        curved = torch.where(steep == 0, torch.zeros_like(steep), bend / steep)
+        share = r.square() / (r.square() + self.soft.square())
+        soft = curved * share + 1 - 2 * share
+        return torch.where(self.straight > 0, curved * r, soft).nan_to_num(0.0)
 
     def train(self, mode: bool = True) -> Self:
         """After a training by gradients the power law is taken anew."""
@@ -128,9 +157,15 @@ class PairEnergy(SplitField):
                 f"topology has {0 if held is None else held.shape[1]} columns."
             )
         mass = held[:, self.mass, None].to(self.coefficients.dtype)
-        if not bool((mass > 0).all()):
-            raise ConfigError(f"Masses must be positive, got {float(mass.min()):g}.")
+        if self._checked is None or self._checked() is not held:
+            if not bool((mass > 0).all()):
+                raise ConfigError(f"Masses must be positive, got {float(mass.min()):g}.")
+            self._checked = weakref.ref(held)  # once for each topology: a force is cheap
         return mass
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the reference to the masses checked last, which cannot be pickled."""
+        return {**self.__dict__, "_checked": None}
 
     def drift(self, p: Tensor, topology: Topology) -> Tensor:
         """κ'(|p|²/2m²) p/m."""
@@ -168,22 +203,26 @@ class PairEnergy(SplitField):
         """f(r)/r at distances ``[pairs, 1]``."""
         near = r.clamp(self.near, self.far)
         slope = self.potential.slope_of(self.softened(near), self.weights()[1])[..., 0]
-        inside = slope / (near * near + self.soft * self.soft)
-        beyond = (r / self.far).clamp_min(1.0)
-        return torch.where(r > self.far, inside * beyond.pow(self.exponent - 1), inside)
+        inside = slope * self.stretch(near)
+        beyond, below = (r / self.far).clamp_min(1.0), (r / self.near).clamp(CORE, 1.0)
+        outside = beyond.pow(self.exponent - 1) * below.pow(self.inner - 1)
+        return torch.where(r == near, inside, inside * outside)
 
     def potential_at(self, r: Tensor) -> Tensor:
         """φ at distances ``[pairs, 1]``."""
         near = r.clamp(self.near, self.far)
         at, weights = self.softened(near), self.weights()[1]
-        inside = self.potential.slope_of(at, weights)[..., 0]
-        inside = inside / (near * near + self.soft * self.soft)
-        below = inside * (r * r - near * near) / 2
+        slope = self.potential.slope_of(at, weights)[..., 0]
+        strength = slope * self.stretch(near) * near * near  # f r at the nearest point believed
         ratio, power = (r / near).clamp_min(1.0), self.exponent + 1
         safe = torch.where(power.abs() < 1e-9, torch.ones_like(power), power)
         grown = torch.where(power.abs() < 1e-9, ratio.log(), (ratio.pow(safe) - 1) / safe)
-        beyond = torch.where(r < near, below, inside * near * near * grown)
-        return self.potential.value_of(at, weights) + beyond
+        ratio, power = r / near, self.inner + 1
+        left = (ratio.clamp_max(CORE).square() - CORE**2) / 2 * CORE ** (power - 2)
+        shrunk = (ratio.clamp(CORE, 1.0).pow(power) - 1) / power + left
+        return self.potential.value_of(at, weights) + strength * torch.where(
+            r < near, shrunk, grown
+        )
 
 
 def pairs_of(topology: Topology) -> Tensor:

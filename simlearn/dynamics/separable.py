@@ -118,10 +118,10 @@ class SeparableSeries(SplitField):
         return {**self.__dict__, "_kept": None}
 
     def _functions(self) -> Halves:
-        """The same, kept from call to call as long as no coefficient is learned or changed."""
+        """The same, kept from call to call while the coefficients are frozen and unchanged."""
         own = self.coefficients
-        learned = own.requires_grad and torch.is_grad_enabled()
-        if not isinstance(own, nn.Parameter) or learned or own.is_inference():
+        if not isinstance(own, nn.Parameter) or own.requires_grad or own.is_inference():
+            self._kept = None  # fused optimizers change weights and do not count it as a version
             return self._made()
         # whatever measures the functions sets their frequencies
         made_of = (own, self.kinetic.frequency, self.potential.frequency)

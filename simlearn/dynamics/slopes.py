@@ -68,15 +68,20 @@ class _InputGradient(torch.autograd.Function):
         n = ctx.layers
         x, last, *rest = ctx.saved_tensors
         hidden, states, before = rest[: 2 * n], rest[2 * n : 3 * n], rest[3 * n :]
-        if torch.is_grad_enabled() or transformed():  # a graph is asked for, or a batch of grads
+        higher = torch.is_grad_enabled()
+        if higher or _many(grads[0]):
             inputs = [one for one in (x, last, *hidden) if one.requires_grad]
-            again = iter(
-                torch.autograd.grad(
-                    _forward(x, last, hidden)[0], inputs, grads[0], create_graph=True
-                )
-            )
+            with torch.enable_grad():
+                value = _forward(x, last, hidden)[0]
+            again = iter(torch.autograd.grad(value, inputs, grads[0], create_graph=higher))
             return tuple(next(again) if one.requires_grad else None for one in (x, last, *hidden))
         return _backward(ctx.needs_input_grad[0], grads[0], x, hidden, states, before)
+
+
+def _many(back: Tensor) -> bool:
+    """Whether many backward passes are asked for at once, which knows no operation in place."""
+    known = torch._C._functorch
+    return known.is_batchedtensor(back) or known.is_legacy_batchedtensor(back)
 
 
 def _backward(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import warnings
 from collections.abc import Callable
@@ -19,14 +20,22 @@ from simlearn.state import Topology, Trajectory
 
 # largest difference from eager mode over one graph, relative to the size of the states
 LIMITS = {torch.float32: 1e-4, torch.float64: 1e-9}
+MOST_GRAPHS = 8  # kinds of calls (rows, edges, types) that are worth a compilation each
+ATTACHED = ("edge_attr", "node_attr", "system_attr", "inputs")  # arguments of a graph
+KNOWN = ("one_row_each", "rows_each")  # of a topology: read from values, but constant ones
+
+Graph = Callable[..., Any]
 
 
 class CompiledRollout:
     """Rolls a simulator out by graphs of ``chunk`` steps each; no gradients flow through them.
 
-    The first graph of each number of rows is compared with eager mode. Whatever does not compile,
-    or gives other numbers, is rolled out in eager mode, with a warning that says why. A compilation
-    takes 10 to 60 s, about in proportion to the chunk. The weights are read at every call, so the
+    A graph belongs to the number of rows, the dtype, and the edges and types of the topology;
+    another topology of the same content takes the same graph. It is compared with eager mode on the
+    first start that stays finite and is not at rest at zero. A compilation takes 10 to 60 s, about
+    in proportion to the chunk, so after the eighth kind others are rolled out in eager mode.
+    Whatever does not compile, or gives other numbers, is rolled out in eager mode from then on. A
+    warning says why. Weights and attributes of the topology are read at every call, so the
     simulator may be trained in between.
 
     Args:
@@ -45,34 +54,38 @@ class CompiledRollout:
         if chunk < 1:
             raise ConfigError(f"A chunk has at least one step, got {chunk}.")
         self.simulator, self.chunk, self.backend, self.broken = simulator, chunk, backend, ""
-        self._graphs: dict[Any, tuple[Callable[..., Any], Topology]] = {}
-        self._isolated: dict[Any, Topology] = {}
+        self._graphs: dict[Any, Graph] = {}
+        self._parts: tuple[Any, ...] = ()
+        self._isolated: Topology | None = None
 
     @torch.no_grad()
     def __call__(self, x0: Tensor, steps: int, topology: Topology | None = None) -> Trajectory:
-        """`Simulator.rollout` from time zero, every state kept."""
-        if topology is None:
-            key = (len(x0), x0.device)
-            topology = self._isolated.setdefault(key, Topology.isolated(len(x0)).to(x0.device))
-        if self.broken or steps < self.chunk:
+        """`Simulator.rollout` from time zero, every state kept.
+
+        Raises:
+            ConfigError: The state does not fit.
+        """
+        topology = self.simulator._topology(x0, topology or self._alone(x0))
+        run = None if self.broken or steps < self.chunk else self._graph(x0, topology)
+        if run is None:
             return self.simulator.rollout(x0, steps, topology)
-        try:
-            run = self._graph(x0, topology)
-        except Exception as error:  # whatever a compiler raises: eager mode goes on without it
-            told = (str(error).strip().splitlines() or [""])[0]
-            self.broken = f"{type(error).__name__}: {told}"
-            warnings.warn(f"The rollout is not compiled, {self.broken}.", stacklevel=3)
-            return self.simulator.rollout(x0, steps, topology)
-        x = self._states(run, x0, steps, topology)
+        x = self._states(run, x0.contiguous(), steps, topology)
         t = sampled(0.0, self.simulator.dt, steps + 1, topology)
         return rolled(x, t, topology, math.inf)
 
-    def _states(self, run: Callable[..., Any], x: Tensor, steps: int, topology: Topology) -> Tensor:
+    def _alone(self, x0: Tensor) -> Topology:
+        """Vector systems, the same object from call to call."""
+        kept = self._isolated
+        if kept is None or kept.rows != len(x0) or kept.system.device != x0.device:
+            kept = self._isolated = Topology.isolated(len(x0)).to(x0.device)
+        return kept
+
+    def _states(self, run: Graph, x: Tensor, steps: int, topology: Topology) -> Tensor:
         """The states ``[steps + 1, rows, dim]``, fewer where it blows up."""
-        weights, number = self._weights(), 0
+        weights, held, number = self._weights(), _attached(topology), 0
         carry, states = self.simulator._start(0.0, x, topology), [x[None]]
         while number + self.chunk <= steps and bool(inside(x.flatten(), math.inf)):
-            block, *carry = run([weights, x, self._time(x, number), [*carry]])
+            block, *carry = run([weights, held, x, self._time(x, number), [*carry]])
             states.append(block)
             x, number = block[-1], number + self.chunk
         if steps % self.chunk and bool(inside(x.flatten(), math.inf)):
@@ -88,21 +101,62 @@ class CompiledRollout:
         both = (*self.simulator.parameters(), *self.simulator.buffers())
         return [value.detach() for value in both]
 
-    def _graph(self, x0: Tensor, topology: Topology) -> Callable[..., Any]:
-        """Recorded, compiled and compared with eager mode once for each topology."""
-        key = (id(topology), x0.shape, x0.dtype)
-        if key not in self._graphs:
-            steps = _Steps(self.simulator, self.chunk, topology)
-            # Tao begins with x0 as its copy; recording takes one tensor twice for one argument
-            carry = [part.clone() for part in self.simulator._start(0.0, x0, topology)]
-            given = [self._weights(), x0, self._time(x0, 0), carry]
-            run = lowered(lambda *all: steps.called(*all), given, self.backend)
-            wanted = self.simulator.rollout(x0, self.chunk, topology).x[1:]
-            off = float((run(given)[0] - wanted).norm() / wanted.norm())
-            if not off <= LIMITS[x0.dtype]:
-                raise ConfigError(f"it is off eager mode by {off:.1e} of the states")
-            self._graphs[key] = (run, topology)
-        return self._graphs[key][0]
+    def _graph(self, x0: Tensor, topology: Topology) -> Graph | None:
+        """The graph for such states; None asks for eager mode."""
+        simulator = self.simulator
+        parts = (simulator.dynamics, simulator.integrator, simulator.dt)
+        if parts != self._parts:
+            self._graphs, self._parts = {}, parts  # those there were are of other dynamics
+        key = (x0.shape, x0.dtype, x0.device, _content(topology))
+        if key in self._graphs:
+            return self._graphs[key]
+        if len(self._graphs) >= MOST_GRAPHS:
+            warnings.warn(
+                f"A rollout of {len(x0)} rows is not compiled, for it would be the graph number "
+                f"{MOST_GRAPHS + 1}. Such ones are rolled out in eager mode.",
+                stacklevel=4,
+            )
+            return None
+        # whatever eager mode raises is no matter of the compiler, and nothing is remembered of it
+        wanted = simulator.rollout(x0, self.chunk, topology)
+        if wanted.status != "ok" or not bool(wanted.x[1:].any()):
+            return None  # nothing to compare with
+        try:
+            # inductor's graphs take the strides they were made with, without a look
+            self._graphs[key] = self._made(x0.contiguous(), topology, wanted.x[1:])
+        except Exception as error:  # whatever a compiler raises: eager mode goes on without it
+            told = (str(error).strip().splitlines() or [""])[0]
+            self.broken = f"{type(error).__name__}: {told}"
+            warnings.warn(f"The rollout is not compiled, {self.broken}.", stacklevel=4)
+        return self._graphs.get(key)
+
+    def _made(self, x0: Tensor, topology: Topology, wanted: Tensor) -> Graph:
+        """Recorded, compiled and compared with eager mode."""
+        steps = _Steps(self.simulator, self.chunk, topology)
+        # Tao begins with x0 as its copy; recording takes one tensor twice for one argument
+        carry = [part.clone() for part in self.simulator._start(0.0, x0, topology)]
+        given = [self._weights(), _attached(topology), x0, self._time(x0, 0), carry]
+        run = lowered(lambda *all: steps.called(*all), given, self.backend)
+        off, size = float((run(given)[0] - wanted).norm()), float(wanted.norm())
+        if not off <= LIMITS[x0.dtype] * size:
+            raise ConfigError(f"it is off eager mode by {off / size:.1e} of the states")
+        return run
+
+
+def _content(topology: Topology) -> str:
+    """A digest of what is constant in a graph, and the kinds of what is not."""
+    held = [(name, value.shape, value.dtype) for name, value in _attached(topology).items()]
+    told = repr((topology.graph.key, topology.node_names, topology.num_systems, held))
+    digest = hashlib.sha256(told.encode())
+    for value in (topology.node_type, topology.system):
+        digest.update(b"" if value is None else value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _attached(topology: Topology) -> dict[str, Tensor]:
+    """What may differ between topologies that share a graph."""
+    held = {name: getattr(topology, name) for name in ATTACHED}
+    return {n: value.detach().contiguous() for n, value in held.items() if value is not None}
 
 
 class _Steps(nn.Module):
@@ -111,6 +165,7 @@ class _Steps(nn.Module):
     def __init__(self, simulator: Simulator, count: int, topology: Topology):
         super().__init__()
         self.simulator, self.count, self.topology = simulator, count, topology
+        self.known = {name: getattr(topology, name) for name in KNOWN}
         both = (*self.named_parameters(), *self.named_buffers())
         self.names = [name for name, _ in both]
 
@@ -136,7 +191,17 @@ class _Steps(nn.Module):
         states, last = self.block(x, t, tuple(carry))
         return [states, *last]
 
-    def called(self, weights: list[Tensor], x: Tensor, t: Tensor, carry: list[Tensor]) -> Any:
-        """With these weights."""
+    def called(
+        self,
+        weights: list[Tensor],
+        held: dict[str, Tensor],
+        x: Tensor,
+        t: Tensor,
+        carry: list[Tensor],
+    ) -> Any:
+        """With these weights and attributes of the topology."""
+        if held:
+            self.topology = self.topology.replace(**held)
+            self.topology.__dict__.update(self.known)
         given = dict(zip(self.names, weights, strict=True))
         return torch.func.functional_call(self, given, (x, t, carry))

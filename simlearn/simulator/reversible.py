@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,10 +17,11 @@ from torch.autograd.function import once_differentiable
 from simlearn.component import ConfigError
 from simlearn.dynamics.base import Time
 from simlearn.integrators.base import Carry, Integrator
-from simlearn.simulator.adjoint import Tape, pull_steps
+from simlearn.simulator.adjoint import Tape, leaf, pull_steps
 from simlearn.simulator.leaps import pull_leaps
 from simlearn.state import Topology
 
+ATTACHED = ("edge_attr", "node_attr", "system_attr", "inputs")  # tensors of a topology
 TRUSTED = 1e-3  # relative error of rebuilt states above which their gradient is not
 
 Unroll = Callable[[Tensor], tuple[Tensor, Carry]]
@@ -55,17 +56,43 @@ class Course:
     unroll: Unroll
 
     def weights(self) -> list[Tensor]:
-        """What is trained."""
-        return [value for value in self.field.parameters() if value.requires_grad]
+        """What is trained: parameters of the dynamics, then attributes of the topology."""
+        own = [value for value in self.field.parameters() if value.requires_grad]
+        return own + list(self.attached().values())
+
+    def attached(self) -> dict[str, Tensor]:
+        """Attributes of the topology that a gradient is wanted of."""
+        held = {name: getattr(self.topology, name) for name in ATTACHED}
+        return {n: value for n, value in held.items() if value is not None and value.requires_grad}
+
+    def severed(self) -> Course:
+        """The same on attributes whose own past is out of reach: a step back ends at them."""
+        held = {name: leaf(value) for name, value in self.attached().items()}
+        return replace(self, topology=self.topology.replace(**held)) if held else self
 
 
 def states_of(course: Course, x0: Tensor) -> Tensor:
     """The states, with a gradient that needs no others: ``[wanted, rows, dim]``."""
+    if not torch.is_grad_enabled():
+        return course.unroll(x0)[0]
+    _refuse_lost(course)
     weights = course.weights()
-    if not torch.is_grad_enabled() or not (weights or x0.requires_grad):
+    if not (weights or x0.requires_grad):
         return course.unroll(x0)[0]
     found: Tensor = _Rebuilt.apply(course, x0, *weights)
     return found
+
+
+def _refuse_lost(course: Course) -> None:
+    """Refuse tensors that would silently get no gradient."""
+    lost = [f"the buffer {name}" for name, b in course.field.named_buffers() if b.requires_grad]
+    if isinstance(course.t0, Tensor) and course.t0.requires_grad:
+        lost.append("t0")
+    if lost:
+        raise ConfigError(
+            f'gradient="reversible" finds no gradient of {" and ".join(lost)}. Use '
+            'gradient="full", or detach what needs none.'
+        )
 
 
 def refuse(scheme: Integrator | None, gradient: str, inputs: Tensor | None) -> None:
@@ -111,7 +138,8 @@ class _Rebuilt(torch.autograd.Function):
         _same(weights, course.weights())
         if not bool(states.isfinite().all()):
             return (None, *(torch.full_like(v, torch.nan) for v in (states[0], *weights)))
-        tape = Tape(weights)
+        course = course.severed()
+        tape = Tape(course.weights())
         pull = pull_leaps if getattr(course.scheme, "lengths", ()) else pull_steps
         start = pull(course, states, gradient, carry, tape)
         if not tape.worst <= TRUSTED:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
 from simlearn.component import ConfigError
 
 if TYPE_CHECKING:
@@ -40,8 +42,10 @@ def wrap(module: SimulatorModule) -> None:
     if not module.wrapped:
         for stabilizer in module.stabilizers:
             module.simulator.take(stabilizer.wrap(module.simulator.dynamics))
-        module.simulator.to(module.number)
         module.wrapped = True
+    for part in (module.simulator, module.objective):  # one may learn something of its own
+        if isinstance(part, nn.Module):
+            part.to(module.number)
 
 
 def prepare(module: SimulatorModule) -> None:
@@ -62,9 +66,11 @@ def recall(module: SimulatorModule, checkpoint: Mapping[str, Any]) -> None:
     """Make the structure that the start once found, before its weights are loaded."""
     if module.start is not None and checkpoint.get(KEPT):
         module.ledger.start = checkpoint[KEPT]
+        before = module.simulator.dynamics
         module.start.restore(module.simulator, checkpoint[KEPT])
-        module.wrapped = False
-        wrap(module)
+        if module.simulator.dynamics is not before:
+            module.wrapped = False
+            wrap(module)
 
 
 def _log_start(module: SimulatorModule) -> None:

@@ -67,7 +67,12 @@ class MultiStep(nn.Module, Scaled):
 
     With ``optimize_starts`` the state that each rollout begins with is learned beside the weights
     (initial state optimisation, Chen et al. 2020, section 3.3), and its distance from the measured
-    one is part of the mean: for white noise that is maximum likelihood. It is for noisy data.
+    one is part of the mean. It is for noisy data. That is maximum likelihood where each window is a
+    motion of its own, all samples are compared (``every`` is 1), and the noise is white, Gaussian
+    and in each column proportional to what residuals are divided by (with scale "column": to the
+    root mean square of the column; with "none": the same in all). Windows that share a state count
+    its noise twice: by default each begins where the last one ended, and ``data.stride`` of
+    horizon + 1 keeps them apart.
 
     Args:
         horizon: Steps of the rollout.
@@ -108,7 +113,7 @@ class MultiStep(nn.Module, Scaled):
     def epoch(self, number: int) -> None:
         """The horizon of this epoch: start · (horizon / start)^(number / grow_over)."""
         if self.grow_over:
-            done = min(1.0, number / self.grow_over)
+            done = min(1.0, max(0, number) / self.grow_over)
             self.now = max(self.every, round(self.start * (self.horizon / self.start) ** done))
 
     def prepare(self, training: Sequence[Trajectory]) -> None:

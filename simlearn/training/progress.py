@@ -63,11 +63,13 @@ class Progress(pl.Callback):
 
     def _told(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         estimates = pl_module.ledger.estimates
+        # a checkpoint brings both with it: nothing was solved now
+        before = " (of the run that is resumed)" if trainer.ckpt_path is not None else ""
         if estimates and trainer.is_global_zero:
-            spent = time.monotonic() - self.began
-            self._write(f"closed form in {spent:.1f} s:\n{printed(estimates)}\n")
+            spent = before or f" in {time.monotonic() - self.began:.1f} s"
+            self._write(f"closed form{spent}:\n{printed(estimates)}\n")
         if pl_module.ledger.start and trainer.is_global_zero:
-            self._write(f"start:\n{told(pl_module.ledger.start)}")
+            self._write(f"start{before}:\n{told(pl_module.ledger.start)}")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """One line, often on a terminal, seldom elsewhere."""

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from simlearn.simulator import Simulator
 from simlearn.state import Trajectory
-from simlearn.training.objective import row_time
-from simlearn.training.rolling import along, uneven
+from simlearn.training.rolling import along
 
 if TYPE_CHECKING:
     from simlearn.training.module import SimulatorModule
@@ -20,17 +19,14 @@ MONITORED = "rollout_error"
 
 
 def through(simulator: Simulator, window: Trajectory) -> Trajectory:
-    """A rollout from the start of a window to its end; it meets uneven times."""
-    last = window.steps - 1
-    if uneven(window):
-        return along(simulator, window, window.x[0], last)
-    return simulator.rollout(
-        window.x[0],
-        last,
-        window.topology,
-        t0=row_time(window, 0),
-        inputs=None if window.inputs is None else window.inputs[:-1],
-    )
+    """A rollout from the start of a window to its end; it meets the times of the window.
+
+    A short window does not tell whether the data are uneven, so no interval is refused.
+
+    Raises:
+        ConfigError: The simulator is a map whose step does not meet the times.
+    """
+    return along(simulator, window, window.x[0], window.steps - 1, irregular=True)
 
 
 def rolls(simulator: Simulator, interval: float | None) -> bool:

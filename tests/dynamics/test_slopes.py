@@ -85,3 +85,12 @@ class _Gradient(torch.nn.Module):
 
     def forward(self, x):
         return self.net.gradient(x)
+
+
+def test_a_batch_of_backward_passes():
+    net, x, _ = parts(2)
+    gradient = net.gradient(x)
+    pushes = torch.eye(12, dtype=torch.float64).reshape(12, 4, 3)
+    (found,) = torch.autograd.grad(gradient, x, pushes, is_grads_batched=True, retain_graph=True)
+    wanted = [torch.autograd.grad(gradient, x, one, retain_graph=True)[0] for one in pushes]
+    torch.testing.assert_close(found, torch.stack(wanted))

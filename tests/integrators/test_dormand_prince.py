@@ -134,3 +134,36 @@ def test_a_solution_that_ends_is_reported_with_its_step():
 def test_it_refuses_tolerances_that_cannot_be_met(given):
     with pytest.raises(ConfigError, match="needs rtol >= 0, atol > 0 and max_steps >= 1"):
         DormandPrince(**given)
+
+
+class Tank(VectorField):
+    """Torricelli's: dx/dt = 0.2 − a √x; a long try leaves the domain, and its slope is NaN."""
+
+    dim = 1
+
+    def __init__(self):
+        super().__init__()
+        self.a = torch.nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
+
+    def forward(self, t, x, topology):
+        return 0.2 - self.a * x.sqrt()
+
+
+def test_rejected_tries_do_not_spoil_gradients():
+    tank = Tank()
+    simulator = Simulator(tank, DormandPrince(rtol=1e-10, atol=1e-12), 5.0)
+    x = torch.tensor([[1.0]], dtype=torch.float64, requires_grad=True)
+
+    def level(value, a):
+        with torch.no_grad():
+            tank.a.fill_(a)
+        return simulator.step(torch.tensor([[value]], dtype=torch.float64)).item()
+
+    slopes = torch.autograd.grad(simulator.step(x).sum(), [x, tank.a])
+    h = 1e-5
+    wanted = (
+        (level(1 + h, 2.0) - level(1 - h, 2.0)) / (2 * h),
+        (level(1.0, 2 + h) - level(1.0, 2 - h)) / (2 * h),
+    )
+    for found, other in zip(slopes, wanted, strict=True):
+        assert found.item() == pytest.approx(other, rel=1e-4, abs=1e-7)

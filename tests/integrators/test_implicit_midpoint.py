@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from simlearn.dynamics import Energy, HamiltonianField, VectorField
-from simlearn.integrators import RK4, ImplicitMidpoint
+from simlearn.integrators import RK4, DiscreteGradient, ImplicitMidpoint
 from simlearn.simulator import Simulator
 from simlearn.state import Topology
 
@@ -183,3 +183,22 @@ def test_the_equation_is_solved_to_1e_13_at_random_weights(seeded):
     residual = after - x - 0.2 * field(0.1, (after + x) / 2, topology)
     assert residual.abs().max() < 1e-13 * after.abs().max()
     assert (after - x).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("scheme", [ImplicitMidpoint(), DiscreteGradient()], ids=str)
+@pytest.mark.parametrize("dt", [0.1, 0.5])
+def test_the_derivative_at_rest_is_that_of_the_solved_step(scheme, dt):
+    """There the guess is the answer at once, and its derivative is not: Cayley's matrix is."""
+    step = Simulator(Quartic(), scheme, dt)
+    rest = torch.zeros(2, dtype=torch.float64)
+    j = torch.func.jacrev(lambda x: step.step(x[None])[0])(rest)
+    a = dt / 2 * torch.tensor([[0.0, 1.0], [-1.0, 0.0]], dtype=torch.float64)
+    one = torch.eye(2, dtype=torch.float64)
+    torch.testing.assert_close(j, torch.linalg.solve(one - a, one + a), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_step_that_overflows_is_not_solved(dtype):
+    simulator = Simulator(Quartic(), ImplicitMidpoint(max_iter=200), 2000.0)
+    after = simulator.step(torch.tensor([[1.0, 0.5]], dtype=dtype))
+    assert bool(after.isnan().all())

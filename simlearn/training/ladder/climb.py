@@ -15,7 +15,8 @@ import torch
 from simlearn.dynamics.inertia import MechanicalSeries
 from simlearn.dynamics.separable import SeparableSeries
 from simlearn.dynamics.series import GenericSeries, Series
-from simlearn.training.ladder.closed import Closed, Design, solve
+from simlearn.training.ladder.closed import Closed, solve
+from simlearn.training.ladder.design import Design
 from simlearn.training.ladder.guard import blown
 from simlearn.training.ladder.refine import refined
 from simlearn.training.ladder.samples import Samples, noise_of
@@ -71,26 +72,17 @@ def climb(samples: Samples, joint: bool = True, seed: int = 0, worst: float = WO
     began = time.process_time()
     data = evened(samples)
     design = Design.of(data)
-    tried: list[tuple[str, Series, Closed]] = []
+    tried, told = _tried(rungs(samples.shape[2], seed), design, seed)
+    chosen: Any
+    name, chosen, closed = _chosen(tried)
     record: dict[str, Any] = {
         "samples": len(design.x),
         "states": data.how,
         "noise": noise_of(samples).tolist(),
-        "rungs": [],
+        "rungs": told,
+        "choice": name,
+        "closed_form_seconds": time.process_time() - began,
     }
-    for name, make in rungs(samples.shape[2], seed):
-        start = time.process_time()
-        model: Any = make(len(design.x), seed)
-        model = model.double().requires_grad_(False)
-        closed = solve(model, design)
-        tried.append((name, model, closed))
-        record["rungs"].append(_told(name, model, closed, design, time.process_time() - start))
-        if closed.excess <= ADEQUATE:
-            break
-    chosen: Any
-    name, chosen, closed = _chosen(tried)
-    record["choice"] = name
-    record["closed_form_seconds"] = time.process_time() - began
     noisy = joint and _noisy(samples, closed)
     if not noisy and closed.excess > worst:
         return Climbed(None, _network(record, closed.excess, worst))
@@ -117,6 +109,26 @@ def climb(samples: Samples, joint: bool = True, seed: int = 0, worst: float = WO
         record["joint"] = found.joint
     record |= {"blown_up": found.lost, "joint_seconds": time.process_time() - start}
     return Climbed(chosen, record)
+
+
+Tried = list[tuple[str, Series, Closed]]
+
+
+def _tried(
+    offers: Sequence[tuple[str, Rung]], design: Design, seed: int
+) -> tuple[Tried, list[dict[str, Any]]]:
+    """Every rung up to the first that leaves nothing but noise, and what each did."""
+    tried, told = [], []
+    for name, make in offers:
+        start = time.process_time()
+        model: Any = make(len(design.x), seed)
+        model = model.double().requires_grad_(False)
+        closed = solve(model, design)
+        tried.append((name, model, closed))
+        told.append(_told(name, model, closed, design, time.process_time() - start))
+        if closed.excess <= ADEQUATE:
+            break
+    return tried, told
 
 
 @dataclass(frozen=True)

@@ -5,69 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from simlearn.dynamics.features import Scale
 from simlearn.dynamics.series import Series
+from simlearn.training.ladder.design import Design
 from simlearn.training.ladder.evidence import (
     Regression,
     cross_validated,
     regress,
     without_each,
 )
-from simlearn.training.ladder.samples import spread
-from simlearn.training.ladder.smooth import Evened
 
-FOLDS = 5
-STATES = 1500  # states, and cosines, that tell scales apart
+LOOK = 4000  # components of dx/dt, and cosines, that tell scales apart
 COSINES = 200
 CLOSE = 200.0  # of log evidence: a difference that noisy slopes do not make sure
-SLOPES = 20_000  # components of dx/dt in the regressions; more are drawn from
-
-
-@dataclass(frozen=True)
-class Design:
-    """Samples laid out for regressions.
-
-    Attributes:
-        x: ``[samples, dim]``.
-        slope: ``[samples, dim]``.
-        weight: ``[samples, dim]``, one over what a residual is expected to be, up to a factor.
-        fold: ``[samples]``: the fold of its trajectory.
-        state: ``[samples, dim]``, standard deviation of the states.
-        error: ``[samples, dim]``, standard deviation of the slopes.
-    """
-
-    x: Tensor
-    slope: Tensor
-    weight: Tensor
-    fold: Tensor
-    state: Tensor
-    error: Tensor
-
-    @staticmethod
-    def of(data: Evened) -> Design:
-        """All samples that are there; trajectories are dealt to folds in turn."""
-        samples = data.samples
-        assert samples.slope is not None  # evened always gives slopes
-        there: Any = samples.mask > 0
-        n, steps, _ = samples.shape
-        number = (torch.arange(n) % min(FOLDS, n))[:, None].expand(n, steps)
-        x, slope = samples.x[there], samples.slope[there]
-        error = data.slope.expand(samples.x.shape)[there]
-        if len(x) * x.shape[1] > SLOPES:
-            measures = [(part / part.std(0)).norm(dim=1) for part in (slope, x - x.mean(0))]
-            some = spread(torch.stack(measures, 1).clamp_min(1e-300).log(), SLOPES // x.shape[1], 0)
-            there = there.nonzero()[some].unbind(1)
-            x, slope, error = x[some], slope[some], error[some]
-        typical = slope.square().mean(0).sqrt()
-        typical = torch.where(typical > 0, typical, torch.ones_like(typical)).expand_as(slope)
-        weight = 1 / torch.where(error > 0, error, typical)
-        state = data.state.expand(samples.x.shape)[there]
-        return Design(x, slope, weight, number[there], state, error)
 
 
 @dataclass(frozen=True)
@@ -115,7 +69,7 @@ def solve(
     weight, numbers = design.weight, range(len(model.equations()))
     least = least or [0.0 for _ in numbers]
     if scales is None:
-        found = [_chosen(model, number, design, weight) for number in numbers]
+        found = [_chosen(model, number, design) for number in numbers]
         offers, solved = [scales for scales, _ in found], [one for _, one in found]
         scales = [best[0] for best in offers]
         model.measure(design.x, scales)
@@ -134,9 +88,7 @@ def solve(
     return Closed(scales, offers, solved, slope, cross, error, excess, share, folds)
 
 
-def _chosen(
-    model: Series, number: int, design: Design, weight: Tensor
-) -> tuple[list[Scale], Regression]:
+def _chosen(model: Series, number: int, design: Design) -> tuple[list[Scale], Regression]:
     """The scale of one equation with the largest evidence; without noise, with the least error.
 
     Returns:
@@ -144,11 +96,10 @@ def _chosen(
     """
     offers, count = model.scales()[number], len(model.equations())
     found = []
-    some = slice(None, None, -(-len(design.x) // STATES))
-    part = Design(*(getattr(design, name)[some] for name in Design.__dataclass_fields__))
+    part = design.some(LOOK // design.x.shape[1])
     for scale in offers:
         model.measure(design.x, [scale] * count)
-        found.append(_solved(model, number, part, weight[some], most=COSINES))
+        found.append(_solved(model, number, part, part.weight, most=COSINES))
     clean = all(one.clean for one, _ in found)
     scores = [error if clean else -one.evidence for one, error in found]
     best = min(range(len(offers)), key=scores.__getitem__)
@@ -157,11 +108,11 @@ def _chosen(
         key=scores.__getitem__,
     )
     chosen = [offers[k] for k in near] or [offers[best]]
-    whole = part.x is design.x or len(part.x) == len(design.x)
-    if whole and found[best][0].weights.numel() == len(model.penalised()):
+    block = model.equations()[number][1]
+    if part is design and len(found[best][0].weights) == block.stop - block.start:
         return chosen, found[best][0]
     model.measure(design.x, [offers[best]] * count)
-    return chosen, _solved(model, number, design, weight)[0]
+    return chosen, _solved(model, number, design, design.weight)[0]
 
 
 def _solved(
@@ -187,7 +138,7 @@ def _solved(
     found = regress(rows.flatten(0, 1), penalised, least)
     if not found.clean or len(penalised) > COSINES:
         return found, math.inf
-    return cross_validated(_by_fold(rows, design), penalised, least)
+    return cross_validated(design.by_fold(rows), penalised, least)
 
 
 def _rows(model: Series, number: int, design: Design, weight: Tensor) -> Tensor:
@@ -197,10 +148,6 @@ def _rows(model: Series, number: int, design: Design, weight: Tensor) -> Tensor:
     return joined * weight[:, own, None]
 
 
-def _by_fold(rows: Tensor, design: Design) -> list[Tensor]:
-    return [rows[design.fold == k].flatten(0, 1) for k in range(int(design.fold.max()) + 1)]
-
-
 def _load(model: Series, solved: Sequence[Regression]) -> None:
     for (_, block), one in zip(model.equations(), solved, strict=True):
         model.coefficients[block] = one.weights
@@ -208,17 +155,9 @@ def _load(model: Series, solved: Sequence[Regression]) -> None:
 
 def _misfit(model: Series, design: Design, weight: Tensor) -> Tensor:
     """Root mean square of the weighted residual of each column, never quite zero."""
-    residual = (design.slope - _field(model, design.x)) * weight
+    residual = (design.slope - model.rates()(design.x)) * weight
     size = float((design.slope * weight).square().mean().sqrt()) or 1.0
     return residual.square().mean(0).sqrt().clamp_min(1e-9 * size)
-
-
-def _field(model: Series, x: Tensor) -> Tensor:
-    parts = [
-        model.columns(x, number) @ model.coefficients[block]
-        for number, (_, block) in enumerate(model.equations())
-    ]
-    return torch.cat(parts, dim=1)
 
 
 def _left_out(
@@ -228,12 +167,13 @@ def _left_out(
     residual, count = torch.zeros_like(design.slope), int(design.fold.max()) + 1
     folds = [torch.zeros_like(model.coefficients) for _ in range(count)]
     for number, (columns, block) in enumerate(model.equations()):
-        blocks = _by_fold(_rows(model, number, design, weight), design)
-        plain = model.columns(design.x, number)
+        blocks = design.by_fold(_rows(model, number, design, weight))
         for k, weights in enumerate(without_each(blocks, solved[number])):
             left = design.fold == k
             folds[k][block] = weights
-            residual[left, columns] = design.slope[left, columns] - plain[left] @ weights
+            missed = blocks[k][:, -1] - blocks[k][:, :-1] @ weights
+            own = weight[left, columns]
+            residual[left, columns] = missed.reshape(own.shape) / own
     return residual, folds
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from simlearn.component import ConfigError, DataError
+from simlearn.component import DataError
 from simlearn.dynamics.pairs import PairEnergy, distance, pairs_of
 from simlearn.state import Topology, Trajectory
 from simlearn.training.ladder.samples import Samples, spread
@@ -48,9 +48,36 @@ class Moments:
     softenings: tuple[float, ...]
 
 
-def draw(model: PairEnergy, training: Sequence[Trajectory], seed: int) -> tuple[Moments, str]:
+def usable(training: Sequence[Trajectory], derivatives: bool = True) -> list[Trajectory]:
+    """The trajectories of more than one state.
+
+    Raises:
+        DataError: There is none, one is incomplete, or they differ in columns.
+    """
+    if len({one.dim for one in training}) != 1:
+        raise DataError("All trajectories of a training must have the same columns.")
+    for number, one in enumerate(training):
+        held = one.x.flatten(1)
+        if derivatives and one.derivative is not None:
+            held = torch.cat([held, one.derivative.flatten(1)], dim=1)
+        bad = (~held.isfinite().all(1)).nonzero()
+        if len(bad):
+            raise DataError(
+                f"A closed-form pair energy takes complete states, and trajectory {number} holds "
+                f"numbers that are not finite, first in state {int(bad[0])} of {one.steps}. Cut it "
+                "there, or leave that trajectory out."
+            )
+    found = [one for one in training if one.steps > 1]
+    if not found:
+        raise DataError("A trajectory of one state says nothing about motion; give two.")
+    return found
+
+
+def draw(
+    model: PairEnergy, training: Sequence[Trajectory], seed: int, derivatives: bool = True
+) -> tuple[Moments, str]:
     """A quarter at random; the rest on even grids of closest pair, farthest pair and momentum."""
-    even, how = _evened(training)
+    even, how = _evened(training, derivatives)
     states = [(*even[k], one.topology, k) for k, one in enumerate(training)]
     measures = torch.cat([_measures(x, topology) for x, _, _, topology, _ in states])
     where = [(k, step) for k, (x, *_) in enumerate(states) for step in range(len(x))]
@@ -68,8 +95,6 @@ def draw(model: PairEnergy, training: Sequence[Trajectory], seed: int) -> tuple[
     union = _union(tops)
     (q, p), (dq, dp) = torch.cat(rows).chunk(2, -1), torch.cat(slopes).chunk(2, -1)
     mass = model.masses(union.to("cpu", torch.float64))
-    if mass is not None and not bool((mass > 0).all()):
-        raise ConfigError(f"Masses must be positive, got {float(mass.min()):g}.")
     v = p if mass is None else p / mass
     near, far = float(measures[:, 0].min()), float(measures[:, 1].max())
     whole = union.to("cpu", torch.float64)
@@ -88,7 +113,9 @@ def _union(tops: list[Topology]) -> Topology:
     return Topology.union(tops)
 
 
-def _evened(training: Sequence[Trajectory]) -> tuple[list[tuple[Tensor, Tensor, Tensor]], str]:
+def _evened(
+    training: Sequence[Trajectory], derivatives: bool
+) -> tuple[list[tuple[Tensor, Tensor, Tensor]], str]:
     """States, slopes and the noise of both ``[steps, rows, …]``, which need no dynamics.
 
     Trajectories of equal size are judged together: one alone tells noise from motion badly.
@@ -104,13 +131,14 @@ def _evened(training: Sequence[Trajectory]) -> tuple[list[tuple[Tensor, Tensor, 
             )
         if one.topology.num_systems != 1:
             raise DataError("A closed-form pair energy wants one system in each trajectory.")
-        shapes.setdefault((one.steps, *one.x.shape[1:], one.derivative is None), []).append(number)
+        bare = int(one.derivative is None or not derivatives)
+        shapes.setdefault((one.steps, *one.x.shape[1:], bare), []).append(number)
     found: list[tuple[Tensor, Tensor, Tensor]] = [(one.x, one.x, one.x) for one in training]
-    for (_, rows, dim, _), own in shapes.items():
+    for (_, rows, dim, bare), own in shapes.items():
         samples = Samples(
             torch.stack([training[k].t.double().reshape(-1) for k in own]),
             torch.stack([training[k].x.double().flatten(1) for k in own]),
-            _slopes([training[k] for k in own]),
+            None if bare else _slopes([training[k] for k in own]),
             torch.ones(len(own), training[own[0]].steps, dtype=torch.float64),
         )
         data = evened(samples)
@@ -122,9 +150,9 @@ def _evened(training: Sequence[Trajectory]) -> tuple[list[tuple[Tensor, Tensor, 
     return found, data.how
 
 
-def _slopes(group: Sequence[Trajectory]) -> Tensor | None:
+def _slopes(group: Sequence[Trajectory]) -> Tensor:
     recorded = [one.derivative for one in group if one.derivative is not None]
-    return torch.stack([one.double().flatten(1) for one in recorded]) if recorded else None
+    return torch.stack([one.double().flatten(1) for one in recorded])
 
 
 def _measures(x: Tensor, topology: Topology) -> Tensor:

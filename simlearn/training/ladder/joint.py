@@ -168,7 +168,7 @@ class Joint:
         apart = (paths(self.model.rates(), start, data.t, parts) - data.x) * data.mask[..., None]
         spread = data.x[data.mask > 0].std(0)
         moves = spread > 1e-9 * spread.max()
-        missed = apart.square().mean((0, 1)).sqrt()
+        missed = (apart.square().sum((0, 1)) / data.mask.sum()).sqrt()
         return not bool((missed < spread)[moves].all() and missed.isfinite().all())
 
     def _residuals(self, z: Tensor, c: Tensor) -> Residuals:
@@ -227,7 +227,7 @@ class Joint:
         state = _noise(now.state, count, used[0]).maximum(1e-10 * spread)
         slope = known.slope
         if now.slope is not None and self.samples.slope is not None:
-            rates = self.samples.slope.reshape(-1, dim).std(0)
+            rates = self.samples.slope[self.samples.mask > 0].std(0)
             rates = rates.clamp_min(1e-9 * float(rates.max().clamp_min(1e-100)))
             least = TRUST * rates * (state / spread).mean()
             slope = _noise(now.slope, count, used[1]).maximum(least)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from simlearn.dynamics.series import Series
-from simlearn.training.ladder.closed import Closed, Design, solve
+from simlearn.training.ladder.closed import Closed, solve
+from simlearn.training.ladder.design import Design
 from simlearn.training.ladder.joint import Joint, Precisions
 from simlearn.training.ladder.samples import Samples, noise_of
 from simlearn.training.ladder.smooth import Evened

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from simlearn.training.ladder.samples import Samples, noise_of, reintegrated
 
-LENGTHS = 2.0 ** torch.linspace(0, 6, 13, dtype=torch.float64)  # in mean intervals
+LENGTHS = 2.0 ** torch.linspace(0, 6, 13, dtype=torch.float64)  # in median intervals
 RATIOS = 10.0 ** torch.linspace(-1, 11, 37, dtype=torch.float64)  # signal over noise variance
+PIECE, OVERLAP = 256, 32  # states that are smoothed at once, and shared with the next ones
 FEWEST = 6  # states of a trajectory from which on smoothing beats differences
 
 
@@ -41,11 +42,37 @@ def evened(samples: Samples) -> Evened:
         better = reintegrated(samples, noise)
         if better is samples:
             return Evened(samples, noise, error, "as recorded")
-        shift = noise / math.sqrt(samples.shape[1])
+        shift = noise / samples.mask.sum(1)[:, None, None].clamp_min(1.0).sqrt()
         return Evened(better, shift, error, "re-integrated from recorded slopes")
     if samples.shape[1] < FEWEST:
         return Evened(_middles(samples), zero, zero, "differences between neighbours")
-    return _smoothed(samples)
+    return _in_pieces(samples) if samples.shape[1] > PIECE else _smoothed(samples)
+
+
+def _in_pieces(samples: Samples) -> Evened:
+    """Smoothed in pieces that overlap, of each of which the middle is taken: the cost is cubic."""
+    (n, steps, _), pace = samples.shape, PIECE - 2 * OVERLAP
+    begins = [*range(0, steps - PIECE, pace), steps - PIECE]
+    parts = [slice(k, k + PIECE) for k in begins]
+    assert samples.slope is None  # recorded slopes are not smoothed
+    t, x, mask = (
+        torch.cat([part[:, one] for one in parts]) for part in (samples.t, samples.x, samples.mask)
+    )
+    whole = Samples(t, x, None, mask)
+    there = whole.mask.sum(1) > 1
+    found = _smoothed(whole.take(there))
+    stitched = [torch.zeros_like(samples.x), *(torch.ones_like(samples.x) for _ in range(3))]
+    stitched[1].zero_()
+    assert found.samples.slope is not None  # smoothing gives slopes
+    sources = found.samples.x, found.samples.slope, found.state, found.slope
+    for target, source in zip(stitched, sources, strict=True):
+        pieces = torch.zeros_like(whole.x)
+        pieces[there] = source
+        for number, k in enumerate(begins):
+            skip = OVERLAP if k else 0
+            target[:, k + skip : k + PIECE] = pieces[number * n : (number + 1) * n, skip:]
+    x, slope, state, rate = stitched
+    return Evened(replace(samples, x=x, slope=slope), state, rate, found.how)
 
 
 def _middles(samples: Samples) -> Samples:
@@ -66,7 +93,9 @@ def _smoothed(samples: Samples) -> Evened:
     Williams 2006, eqs. 2.25, 2.26 and 9.1).
     """
     groups = _by_clock(samples)
-    parts = [_process(samples.t[own[0]], samples.mask[own[0]]) for own in groups]
+    gaps = samples.t.diff(dim=1)[(samples.mask[:, 1:] * samples.mask[:, :-1]) > 0]
+    gap = float(gaps.median()) if len(gaps) else float(samples.t.diff(dim=1).median())
+    parts = [_process(samples.t[own[0]], samples.mask[own[0]], gap) for own in groups]
     x, slope = torch.zeros_like(samples.x), torch.zeros_like(samples.x)
     state, rate = torch.ones_like(samples.x), torch.ones_like(samples.x)
     for column in range(samples.shape[2]):
@@ -137,10 +166,9 @@ class Process:
         return state.T, slope.T, spread.expand(y.shape[1], -1), steep.expand(y.shape[1], -1)
 
 
-def _process(t: Tensor, mask: Tensor) -> list[Process]:
-    """One for each length."""
+def _process(t: Tensor, mask: Tensor, gap: float) -> list[Process]:
+    """One for each length; these are multiples of an interval."""
     kept = mask
-    gap = float(t[-1] - t[0]) / max(1, int(mask.sum()) - 1)
     centre = torch.diag(kept) - torch.outer(kept, kept) / kept.sum()
     found = []
     for length in (LENGTHS * gap).tolist():

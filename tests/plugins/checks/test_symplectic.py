@@ -10,9 +10,10 @@ from simlearn import ConfigError, Evidence, Simulator
 from simlearn.analysis.flat import doubled, stepper
 from simlearn.analysis.jacobian import jacobian
 from simlearn.analysis.symplectic import defect, form_matrix
-from simlearn.dynamics import Energy, HenonMap, MLPField
+from simlearn.dynamics import Energy, HenonMap, MLPField, RayleighField
 from simlearn.integrators import RK4, Euler, ImplicitMidpoint, Leapfrog, Tao, Tao4, Yoshida4
 from simlearn_checks import tangent
+from simlearn_checks.lyapunov import LyapunovSpectrum
 from simlearn_checks.symplectic import SymplecticDefect
 from simlearn_mechanics import ThreeBody
 
@@ -166,3 +167,18 @@ def test_anchors_in_pieces_are_the_same_anchors(henon_heiles, monkeypatch):
         assert one.value == pytest.approx(other.value, rel=1e-6)
     pieces = list(tangent.setting(henon_heiles, 7).parts())
     assert [len(one.x) for one in pieces] == [2, 2, 2, 1]
+
+
+def test_friction_claims_no_form(henon_heiles):
+    damped = RayleighField(henon_heiles.truth, width=4, least=0.1).double()
+    found = SymplecticDefect().run(Simulator(damped, RK4(), 0.1), henon_heiles)
+    assert found.verdict == "not_applicable"
+
+
+@pytest.mark.parametrize("scheme", [Tao(), Tao4()], ids=str)
+def test_exponents_of_a_scheme_with_a_copy(henon_heiles, scheme):
+    """Growth is paired in state and copy together."""
+    check = LyapunovSpectrum(steps=40, transient=5)
+    found = check.run(Simulator(henon_heiles.truth, scheme, 0.1), henon_heiles)
+    (paired,) = [one for one in found.metrics if "pairing" in one.name]
+    assert paired.value < 1e-8

@@ -10,7 +10,8 @@ from simlearn.component import NumericalError
 from simlearn.dynamics.base import SplitField
 from simlearn.training.ladder import climb as climbing
 from simlearn.training.ladder.climb import climb
-from simlearn.training.ladder.closed import Design, solve
+from simlearn.training.ladder.closed import solve
+from simlearn.training.ladder.design import Design
 from simlearn.training.ladder.guard import blown
 from simlearn.training.ladder.samples import Samples
 from simlearn.training.ladder.smooth import evened

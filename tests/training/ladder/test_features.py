@@ -1,6 +1,8 @@
 """Random features and series: derivatives against autograd, inside and outside the box."""
 
+import copy
 import math
+import pickle
 
 import pytest
 import torch
@@ -190,3 +192,50 @@ def test_odd_dimensions_are_refused():
     for kind in (SeparableSeries, MechanicalSeries, GenericSeries):
         with pytest.raises(simlearn.ConfigError):
             kind(dim=3)
+
+
+def used_series():
+    field = shaken(SeparableSeries(2, 8)).double().requires_grad_(False)
+    x = normal(4, 2)
+    return field, x, field(0.0, x, Topology.isolated(4))
+
+
+def test_a_series_that_was_used_can_be_pickled():
+    field, x, force = used_series()
+    again = pickle.loads(pickle.dumps(field))
+    torch.testing.assert_close(again(0.0, x, Topology.isolated(4)), force)
+
+
+def test_what_a_series_keeps_is_that_of_its_weights():
+    """In inference mode and out of it; after other weights, other scales and fused Adam."""
+    field, x, force = used_series()
+    topology = Topology.isolated(4)
+    with torch.inference_mode():
+        field(0.0, x, topology)
+    field(0.0, x.clone().requires_grad_(), topology).sum().backward()
+    field.potential.measure(3 * normal(30, 1), Scale(1.0))
+    other = field(0.0, x, topology)
+    assert float((other - force).abs().max()) > 1e-3
+    field.coefficients.requires_grad_()
+    adam = torch.optim.Adam([field.coefficients], lr=0.1, fused=True)
+    field(0.0, x, topology).square().sum().backward()
+    adam.step()
+    with torch.no_grad():
+        learned = field(0.0, x, topology)
+    field.coefficients.requires_grad_(False)
+    torch.testing.assert_close(field(0.0, x, topology), learned)
+    torch.testing.assert_close(copy.deepcopy(field)(0.0, x, topology), learned)
+    assert float((learned - other).abs().max()) > 1e-3
+
+
+@pytest.mark.parametrize("far", [0.3, 2.0, 20.0])
+def test_nothing_changes_across_empty_directions(far):
+    """Samples on a line: moved off it, inside the box and outside, values and slopes stay."""
+    made, along = RandomFeatures(2, 9), normal(40, 1, seed=1)
+    made.measure(along.expand(40, 2) * torch.tensor([1.0, 2.0]).double(), Scale(1.0))
+    x = along[:5].expand(5, 2) * torch.tensor([1.0, 2.0]).double()
+    across = made.spread * torch.tensor([1.0, -1.0]).double()
+    torch.testing.assert_close(made.values(x + far * across), made.values(x))
+    torch.testing.assert_close(made.slopes(x + far * across), made.slopes(x))
+    turned = (made.slopes(x) * across[:, None]).sum(1)
+    assert float(turned.abs().max()) < 1e-12

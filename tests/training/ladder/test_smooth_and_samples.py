@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from simlearn import Topology, Trajectory
+from simlearn.training.ladder import smooth
 from simlearn.training.ladder.samples import Samples, noise_of, reintegrated
 from simlearn.training.ladder.smooth import LENGTHS, _process, evened
 
@@ -143,7 +144,7 @@ def processes():
     gap = float(t[-1] - t[0]) / 23
     found, wanted = [], []
     for number in (3, 5, 7):
-        process = _process(t, torch.ones(24).double())[number]
+        process = _process(t, torch.ones(24).double(), gap)[number]
         found.append([one[0] for one in process.posterior(y[:, None], 100.0)])
         wanted.append(dense(t, y, float(LENGTHS[number]) * gap, 100.0))
     return found, wanted
@@ -215,3 +216,36 @@ def test_times_of_each_system_are_its_own(exact):
     assert samples.shape == (3, 9, 2)
     torch.testing.assert_close(samples.t, t.double().T)
     torch.testing.assert_close(samples.x, x.movedim(1, 0))
+
+
+def test_long_trajectories_are_smoothed_in_pieces_that_fit(exact, monkeypatch):
+    """In pieces or whole: equally near the truth, away from the ends as well as at seams."""
+    times = exact.clock(120, 0.1)
+    data = exact.drawn(exact.pendulum, exact.starts(3, 2, scale=0.7), times, 0.02, slopes=False)
+    samples, clean = (
+        Samples.of(data),
+        exact.drawn(exact.pendulum, exact.starts(3, 2, scale=0.7), times),
+    )
+    truth = torch.stack([one.derivative[:, 0] for one in clean])
+    whole = evened(samples).samples.slope - truth
+    monkeypatch.setattr(smooth, "PIECE", 50)
+    monkeypatch.setattr(smooth, "OVERLAP", 12)
+    pieces = evened(samples).samples.slope - truth
+    inner = slice(5, -5)
+    assert float(pieces[:, inner].square().mean()) < 2 * float(whole[:, inner].square().mean())
+    assert float(pieces.abs().max()) < 2 * float(whole.abs().max())
+
+
+def test_one_length_for_fine_and_coarse_clocks(exact):
+    """Lengths are times, not numbers of samples."""
+    fine = exact.drawn(
+        exact.pendulum, exact.starts(4, 2, scale=0.7), exact.clock(60, 0.05), 0.02, slopes=False
+    )
+    coarse = exact.drawn(
+        exact.pendulum, exact.starts(4, 2, scale=0.7), exact.clock(8, 0.6), 0.02, slopes=False
+    )
+    truth = exact.drawn(exact.pendulum, exact.starts(4, 2, scale=0.7), exact.clock(60, 0.05))
+    wanted = torch.stack([one.derivative[:, 0] for one in truth])
+    alone = evened(Samples.of(fine)).samples.slope - wanted
+    both = evened(Samples.of([*fine, *coarse])).samples.slope[:4, :60] - wanted
+    assert float(both.square().mean()) < 4 * float(alone.square().mean())
