@@ -252,7 +252,7 @@ def main():
     (RESULTS / "steps.md").write_text(
         "# A step against HNN's and SRNN's loops\n\n`python benchmarks/steps.py`, one thread, "
         f"float32, CPU time, medians of {asked.rounds} paired rounds of {BATCHES} steps.\n\n"
-        f"{table(found)}\n\n{told}\n"
+        f"<!-- --8<-- [start:steps] -->\n{table(found)}\n<!-- --8<-- [end:steps] -->\n\n{told}\n"
     )
 
 

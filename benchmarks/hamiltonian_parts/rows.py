@@ -124,11 +124,12 @@ def markdown(found):
         "`python benchmarks/hamiltonian.py`, float64, one thread, CPU time of the process. "
         "Measured: median / worst over seeds.",
         "",
+        "<!-- --8<-- [start:tasks] -->",
         counted([row for task in found["tasks"].values() for row in task["rows"]]),
         "",
     ]
     for name, task in found["tasks"].items():
-        lines += [f"## {name}", "", f"{task['mode']}, {task['cpu_seconds']:.0f} CPU-s.", ""]
+        lines += [f"### {name}", "", f"{task['mode']}, {task['cpu_seconds']:.0f} CPU-s.", ""]
         lines += [
             "| what | asked | measured | seeds | holds | |",
             "| --- | --- | --- | --- | --- | --- |",
@@ -140,6 +141,7 @@ def markdown(found):
         ]
         lines += ["", *[f"* {note}" for note in task["notes"]], ""]
     told = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    lines.append("<!-- --8<-- [end:tasks] -->")
     return "\n".join([*lines, f"Versions: {told}.", ""])
 
 

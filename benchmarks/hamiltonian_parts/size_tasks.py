@@ -63,17 +63,23 @@ def distances(system, nodes, states):
 
 
 def judged(system, simulator, nodes, seen, seed):
-    """Error of the positions over their displacement, and share of pairs outside the training."""
+    """Errors of the learned and of the true field, and share of pairs outside the training."""
     x, _ = drawn(system, nodes, SIZES[nodes], 500 + seed)
+    learned = departure(system, system.learned(simulator.dynamics, nodes), nodes, x)
+    solver = departure(system, system.field(nodes), nodes, x)
+    apart = distances(system, nodes, x)
+    outside = ((apart < seen[0]) | (apart > seen[1])).mean()
+    return learned, solver, float(outside)
+
+
+def departure(system, field, nodes, x):
+    """Error of the positions that a field reaches, over their displacement from the start."""
     times = np.linspace(0, UNTIL, x.shape[1])
-    field = system.learned(simulator.dynamics, nodes)
     states = solve(field, x[:, 0], times, 10 * tolerance(nodes), 2000, sizes_of(system, nodes))
     states = states.transpose(1, 0, 2)
     place, true = (a.reshape(*a.shape[:2], nodes, 4)[..., :2] for a in (states, x))
     error = metrics.mean_square(place, true) / np.square(true - true[:, :1]).mean()
-    apart = distances(system, nodes, x)
-    outside = ((apart < seen[0]) | (apart > seen[1])).mean()
-    return float(error) ** 0.5, float(outside)
+    return float(error) ** 0.5
 
 
 def noisy(values, share, rng):
@@ -96,10 +102,19 @@ def one_seed(task, found, system, share, sizes, seed):
         keep(found, {f"relative rollout error, {nodes} nodes": LOST for nodes in sizes})
         return
     for nodes in sizes:
-        error, outside = judged(system, simulator, nodes, seen, seed)
+        error, solver, outside = judged(system, simulator, nodes, seen, seed)
         found[f"relative rollout error, {nodes} nodes"].append(error)
+        found[f"the true field by the same solver, {nodes} nodes"].append(solver)
         found[f"share of pairs outside the training range, {nodes} nodes"].append(outside)
-        task.say(system.name, share, "seed", seed, nodes, f"{error:.1e}, outside {outside:.2%}")
+        task.say(
+            system.name,
+            share,
+            "seed",
+            seed,
+            nodes,
+            f"{error:.1e}",
+            f"(true field {solver:.1e}), outside {outside:.2%}",
+        )
 
 
 def zero_shot(settings):
@@ -122,9 +137,11 @@ def zero_shot(settings):
         f"judged on {counts} nodes. Error: positions, over the displacement from the start. At "
         "1024 nodes the truth is compared at T = 5 only, the pairs are counted at both ends, and "
         "one seed is run but for --full.",
-        "Rollouts by DOP853, so that no integrator's error is counted; all pairs of 1024 nodes by "
-        "a table of the learned force. Told, not found: which column holds the masses, and that "
-        "the force of gravity grows with both.",
+        "Rollouts by DOP853. Clean fits are as exact as its tolerance, which is looser at 1024 "
+        "nodes, so an error counts as grown only where it is also above what the true field gets "
+        "from the same solver at the same tolerance; the plain ratio stands beside it. All pairs "
+        "of 1024 nodes by a table of the learned force. Told, not found: which column holds the "
+        "masses, and that the force of gravity grows with both.",
     ]
     return task
 
@@ -133,9 +150,14 @@ def _rows(task, name, gated, found, sizes):
     for nodes in sizes[1:]:
         small = found["relative rollout error, 8 nodes"]
         large = found[f"relative rollout error, {nodes} nodes"]
+        solver = found[f"the true field by the same solver, {nodes} nodes"]
         growth = [ratio(a, b) for a, b in zip(small, large, strict=False)]
-        what = f"{name}: growth of the error, 8 to {nodes} nodes"
-        task.row(what, growth, worst=2.0 if gated else None)
+        task.row(f"{name}: growth of the error, 8 to {nodes} nodes, solver included", growth)
+        beyond = [
+            ratio(max(a, c), b) for a, b, c in zip(small, large, solver or small, strict=False)
+        ]
+        what = f"{name}: growth of the error, 8 to {nodes} nodes, or over the solver's own error"
+        task.row(what, beyond, worst=2.0 if gated else None)
     for what, values in found.items():
         task.row(f"{name}: {what}", values)
 

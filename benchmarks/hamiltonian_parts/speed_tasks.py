@@ -10,6 +10,7 @@ import torch
 
 from simlearn import Simulator, Topology
 from simlearn.integrators import Leapfrog
+from simlearn.simulator.compiled import CompiledRollout
 
 from .baselines import HNN, advance, seeded, time_derivative
 from .oscillators import PENDULUM, draw
@@ -76,14 +77,18 @@ def rk4(x):
     return go
 
 
-def series(dynamics, x):
+def series(dynamics, x, compiled=False):
     """Leapfrog on the closed form."""
     simulator, topology = Simulator(dynamics, Leapfrog(), 0.1), Topology.isolated(SYSTEMS)
+    roll = CompiledRollout(simulator) if compiled else simulator.rollout
 
     def go():
         with torch.inference_mode():
-            simulator.rollout(x, STEPS, topology)
+            roll(x, STEPS, topology)
 
+    go()
+    if compiled and roll.broken:
+        raise Absent(roll.broken)
     return go
 
 
@@ -101,16 +106,17 @@ def turns(first, second, rounds=ROUNDS):
     return ratios[1:]
 
 
-def closed_form_rollout(task):
+def closed_form_rollout(task, compiled=False):
     """HNN's rollout step against that of the closed form of the pendulum in float64."""
-    what = f"rollout step, {SYSTEMS} systems: HNN with RK4 / closed form in float64"
+    way = ", compiled" if compiled else ", eager"
+    what = f"rollout step, {SYSTEMS} systems: HNN with RK4 / closed form in float64{way}"
     ratios = []
     try:
         simulator, _ = learn(task, draw(PENDULUM, 0).half(True).trajectories(), seed=0)
         if simulator is not None:
             rng = torch.Generator().manual_seed(0)
             x = torch.randn(SYSTEMS, 2, generator=rng, dtype=torch.float64)
-            ratios = turns(rk4(x), series(simulator.dynamics, x))
+            ratios = turns(rk4(x), series(simulator.dynamics, x, compiled))
             task.say(what, statistics.median(ratios))
     except Absent as missing:
         task.say(missing)
@@ -125,6 +131,8 @@ def speed(settings):
     closed_form_rollout(task)
     found, missing = ({}, "not in a quick run") if settings.quick else measured(True, rounds)
     rivals(task, True, found, missing)
+    if not settings.quick:
+        closed_form_rollout(task, compiled=True)
     task.notes += [
         "Float32, 2 × 200 tanh on both sides, paired epochs through the framework's training and "
         "the rival's loop, median of the ratios (benchmarks/steps.py). HNN's loop without its "

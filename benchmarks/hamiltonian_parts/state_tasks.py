@@ -165,7 +165,7 @@ def _ours(task, name, found, given, seed):
 def states_alone(settings):
     """Both systems."""
     task = Task("states-alone")
-    seeds, times_cpu = settings.count(3, 5), 2 if settings.quick else 5
+    seeds, times_cpu = settings.count(5), 2 if settings.quick else 5
     for name in CASES:
         found = defaultdict(list)
         for seed in range(seeds):

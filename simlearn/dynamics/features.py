@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -139,10 +138,12 @@ class RandomFeatures(nn.Module):
     def slopes(self, x: Tensor) -> Tensor:
         """∂φ/∂x, ``[rows, dim, K]``."""
         z, angle, beyond, inside = self._angles(x)
-        wave = angle.sin()[:, None] + inside[:, :, None] * (beyond * angle.cos())[:, None]
+        wave = angle.sin()[:, None]
+        if self.dim > 1 and bool(beyond.any()):
+            wave = wave + inside[:, :, None] * (beyond * angle.cos())[:, None]
         parts = [z.new_zeros(len(z), self.dim, 1)] if self.constant else []
         if self.degree:
-            parts.append(self._powers_slope(z))
+            parts.append(self.powers_slope(z))
         steep = torch.cat([*parts, -self.size * self.frequency * wave], dim=-1)
         return self._seen(steep.movedim(1, -1)).movedim(-1, 1) / self.spread[:, None]
 
@@ -152,7 +153,7 @@ class RandomFeatures(nn.Module):
 
     def slope_of(self, x: Tensor, weights: Tensor) -> Tensor:
         """Σ w ∂φ/∂x for weights ``[K, m]``, ``[rows, dim, m]``; no ``[rows, dim, K]`` is made."""
-        powers, waves = self._split(weights)
+        powers, waves = self.split(weights)
         steep = (-self.size * self.frequency[:, :, None] * waves).movedim(0, 1).flatten(1)
         shape = (len(x), self.dim, weights.shape[1])
         z, angle, beyond, inside = self._angles(x)
@@ -160,41 +161,13 @@ class RandomFeatures(nn.Module):
         if self.dim > 1:
             slope = slope + inside[:, :, None] * ((beyond * angle.cos()) @ steep).reshape(shape)
         if self.degree:
-            slope = slope + self._powers_slope(z) @ powers
+            slope = slope + self.powers_slope(z) @ powers
         return self._seen(slope.movedim(1, -1)).movedim(-1, 1) / self.spread[:, None]
-
-    def slope_with(self, weights: Tensor) -> Callable[[Tensor], Tensor]:
-        """`slope_of` for one function ``[K]``, with what depends on the weights done once.
-
-        ``[rows, dim]`` to ``[rows, dim]``.
-        """
-        powers, waves = self._split(weights[:, None])
-        units, phase, low, high = 1 / self.spread, self.phase, self.low, self.high
-        shift, frequency = -self.centre * units, self.frequency
-        steep = (-self.size * frequency * waves[:, 0]).T * units
-        zero = torch.zeros_like(units)
-        straight = self.powers * powers[: self.dim, 0] * units if self.degree else zero
-        curved = self._powers_bend(powers)[..., 0] * units if self.degree else zero.diag()
-        several, empty = self.dim > 1, self._empty()
-        seen = self.filled / units[:, None] * units  # across, in the units of x
-
-        def slope(x: Tensor) -> Tensor:
-            z = torch.addcmul(shift, x, units)
-            z = z @ self.filled if empty else z
-            near = z.clamp(low, high)
-            angle = torch.addmm(phase, near, frequency)
-            found = torch.addmm(torch.addmm(straight, z, curved), angle.sin(), steep)
-            if several:
-                beyond = ((z - near) @ frequency) * angle.cos()
-                found = torch.addcmul(found, (z == near).to(z), beyond @ steep)
-            return found @ seen if empty else found
-
-        return slope
 
     def bend_of(self, x: Tensor, weights: Tensor) -> Tensor:
         """Σ w ∂²φ/∂x² for weights ``[K, m]``, ``[rows, dim, dim, m]``."""
         z, angle, beyond, inside = self._angles(x)
-        powers, waves = self._split(weights)
+        powers, waves = self.split(weights)
         pairs = self.frequency[:, None] * self.frequency[None]
         steep = (-self.size * pairs[..., None] * waves).movedim(2, 0).flatten(1)
         shape = (len(z), self.dim, self.dim, weights.shape[1])
@@ -205,8 +178,8 @@ class RandomFeatures(nn.Module):
             within = inside[:, :, None] * inside[:, None]
             bend = bend - within[..., None] * ((beyond * angle.sin()) @ steep).reshape(shape)
         if self.degree:
-            bend = bend + self._powers_bend(powers)
-        if self._empty():
+            bend = bend + self.powers_bend(powers)
+        if self.empty():
             bend = torch.einsum("ai,rijm,jb->rabm", self.filled, bend, self.filled)
         return bend / (self.spread[:, None] * self.spread)[..., None]
 
@@ -217,11 +190,13 @@ class RandomFeatures(nn.Module):
         angle = torch.addmm(self.phase, near, self.frequency)
         return z, angle, (z - near) @ self.frequency, (z == near).to(z)
 
-    def _split(self, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def split(self, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights ``[K, m]`` of the powers, without the constant, and of the cosines."""
         skip = int(self.constant)
         return weights[skip : -self.features], weights[-self.features :]
 
-    def _powers_slope(self, z: Tensor) -> Tensor:
+    def powers_slope(self, z: Tensor) -> Tensor:
+        """∂(powers)/∂z, ``[rows, dim, powers]``."""
         one = torch.eye(self.dim, dtype=z.dtype, device=z.device).expand(len(z), -1, -1)
         square = (
             one[:, :, self.first] * z[:, None, self.second]
@@ -229,22 +204,25 @@ class RandomFeatures(nn.Module):
         )
         return self.powers * torch.cat([one, square], dim=-1)
 
-    def _powers_bend(self, powers: Tensor) -> Tensor:
+    def powers_bend(self, powers: Tensor) -> Tensor:
+        """∂²(Σ w powers)/∂z² for weights ``[powers, m]``, ``[dim, dim, m]``."""
         bend = powers.new_zeros(self.dim, self.dim, powers.shape[1])
         bend = bend.index_put((self.first, self.second), self.powers * powers[self.dim :])
         return bend + bend.transpose(0, 1)
 
-    def _empty(self) -> bool:
+    def empty(self) -> bool:
         """Whether the samples left a direction empty."""
         return self.dim > 1 and bool((self.filled.diagonal() != 1).any())
 
     def _seen(self, z: Tensor) -> Tensor:
         """``[..., dim]`` without what lies across the samples."""
-        return z @ self.filled if self._empty() else z
+        return z @ self.filled if self.empty() else z
 
 
 def _filled(z: Tensor) -> Tensor:
     """Projector on the directions in which samples ``[samples, dim]`` differ."""
+    if z.shape[1] == 1:
+        return z.any().to(z.dtype).reshape(1, 1)
     values, vectors = torch.linalg.eigh(z.T @ z / len(z))
     kept = vectors[:, values > EMPTY * values[-1]]
     if kept.shape[1] == z.shape[1]:

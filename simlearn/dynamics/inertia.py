@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from simlearn.dynamics.base import HamiltonianField
 from simlearn.dynamics.energy import even
 from simlearn.dynamics.features import RandomFeatures, Scale
+from simlearn.dynamics.frozen import both_with, slope_with
 from simlearn.dynamics.neural import positive
 from simlearn.dynamics.series import TURNS, WIDE, cosines, shaken
 from simlearn.state import Topology
@@ -107,7 +108,19 @@ class MechanicalSeries(HamiltonianField):
 
     def rates(self) -> Callable[[Tensor], Tensor]:
         """J ∇H."""
-        return lambda x: self(0.0, x, Topology.isolated(len(x)))
+        inertia, potential = self._weights()
+        entries = both_with(self.inertia, inertia)
+        force = slope_with(self.potential, potential[:, 0])
+        halves, where = self._halves(inertia), self._where()
+
+        def rates(x: Tensor) -> Tensor:
+            q, p = x.chunk(2, dim=-1)
+            matrix, steep = entries(q)
+            velocity = (matrix[:, where] @ p[:, :, None])[..., 0]
+            products = p[:, self.first] * p[:, self.second] * halves
+            return torch.cat([velocity, -(steep @ products[:, :, None])[..., 0] - force(q)], dim=-1)
+
+        return rates
 
     def tangent(self, x: Tensor) -> Tensor:
         """``[rows, dim, dim]``: J times the Hessian of H."""
@@ -142,9 +155,12 @@ class MechanicalSeries(HamiltonianField):
 
     def _products_bend(self, entries: Tensor) -> Tensor:
         """M⁻¹ itself, ``[rows, dim/2, dim/2]``."""
-        half = self.dim // 2
-        where = torch.zeros(half, half, dtype=torch.int64, device=entries.device)
-        number = torch.arange(len(self.first), device=entries.device)
+        return entries[:, self._where()]
+
+    def _where(self) -> Tensor:
+        """Which entry each element of M⁻¹ is, ``[dim/2, dim/2]``."""
+        half, device = self.dim // 2, self.first.device
+        where = torch.zeros(half, half, dtype=torch.int64, device=device)
+        number = torch.arange(len(self.first), device=device)
         where = where.index_put((self.first, self.second), number)
-        where = where.index_put((self.second, self.first), number)
-        return entries[:, where]
+        return where.index_put((self.second, self.first), number)

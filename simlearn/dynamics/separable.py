@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from simlearn.dynamics.base import SplitField, Time
 from simlearn.dynamics.energy import even
 from simlearn.dynamics.features import RandomFeatures, Scale
+from simlearn.dynamics.frozen import slope_with
 from simlearn.dynamics.neural import positive
 from simlearn.dynamics.series import TURNS, WIDE, cosines, shaken
 from simlearn.state import Topology
@@ -109,8 +110,8 @@ class SeparableSeries(SplitField):
         """dT/dp and −dV/dq, with what depends on the coefficients alone done once."""
         blocks = self.blocks()
         return (
-            self.kinetic.slope_with(self.coefficients[blocks["kinetic"]]),
-            self.potential.slope_with(-self.coefficients[blocks["potential"]]),
+            slope_with(self.kinetic, self.coefficients[blocks["kinetic"]]),
+            slope_with(self.potential, -self.coefficients[blocks["potential"]]),
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -119,15 +120,21 @@ class SeparableSeries(SplitField):
 
     def _functions(self) -> Halves:
         """The same, kept from call to call while the coefficients are frozen and unchanged."""
-        own = self.coefficients
-        if not isinstance(own, nn.Parameter) or own.requires_grad or own.is_inference():
+        own = self._parameters.get("coefficients")  # asked twice a step: modules look up slowly
+        if type(own) is not nn.Parameter or own.requires_grad or own.is_inference():
             self._kept = None  # fused optimizers change weights and do not count it as a version
             return self._made()
         # whatever measures the functions sets their frequencies
-        made_of = (own, self.kinetic.frequency, self.potential.frequency)
+        parts: Any = self._modules
+        drift, kick = (parts[one]._buffers["frequency"] for one in ("kinetic", "potential"))
         key = (
             torch.is_inference_mode_enabled(),
-            *(value for one in made_of for value in (one.data_ptr(), one._version)),
+            own.data_ptr(),
+            own._version,
+            drift.data_ptr(),
+            drift._version,
+            kick.data_ptr(),
+            kick._version,
         )
         if self._kept is None or self._kept[0] != key:
             self._kept = key, self._made()

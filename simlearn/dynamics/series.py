@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from simlearn.dynamics.base import HamiltonianField
 from simlearn.dynamics.energy import even
 from simlearn.dynamics.features import RandomFeatures, Scale
+from simlearn.dynamics.frozen import slope_with
 from simlearn.dynamics.neural import positive
 from simlearn.state import Topology
 
@@ -140,7 +141,7 @@ class GenericSeries(HamiltonianField):
 
     def rates(self) -> Callable[[Tensor], Tensor]:
         """J ∇H."""
-        slope = self.functions.slope_with(self.coefficients)
+        slope = slope_with(self.functions, self.coefficients)
         return lambda x: canonical(slope(x))
 
     def tangent(self, x: Tensor) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -19,7 +18,7 @@ from simlearn.training.ladder.closed import Closed, solve
 from simlearn.training.ladder.design import Design
 from simlearn.training.ladder.guard import blown
 from simlearn.training.ladder.refine import refined
-from simlearn.training.ladder.samples import Samples, noise_of
+from simlearn.training.ladder.samples import Samples
 from simlearn.training.ladder.smooth import evened
 
 ADEQUATE = 0.01  # relative error beyond noise below which no higher rung is tried
@@ -78,7 +77,7 @@ def climb(samples: Samples, joint: bool = True, seed: int = 0, worst: float = WO
     record: dict[str, Any] = {
         "samples": len(design.x),
         "states": data.how,
-        "noise": noise_of(samples).tolist(),
+        "noise": samples.noise.tolist(),
         "rungs": told,
         "choice": name,
         "closed_form_seconds": time.process_time() - began,
@@ -94,11 +93,12 @@ def climb(samples: Samples, joint: bool = True, seed: int = 0, worst: float = WO
         if noisy:
             joint, _, closed = refined(chosen, samples, data, design, closed)
         lost = math.inf if joint["beyond_noise"] > worst else blown(chosen, even, closed)
-        return Attempt(closed, joint, lost, deepcopy(chosen.state_dict()))
+        state = {name: value.clone() for name, value in chosen.state_dict().items()}
+        return Attempt(closed, joint, lost, state)
 
     def raised(closed: Closed) -> Attempt:
         least = [10 ** (decades + 1) for decades in _decades(closed)]
-        return attempt(solve(chosen, design, closed.scales, least))
+        return attempt(solve(chosen, design, closed.scales, least, closed.weight))
 
     first = attempt(closed)
     if first.lost == math.inf:

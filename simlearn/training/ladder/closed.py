@@ -21,6 +21,7 @@ from simlearn.training.ladder.evidence import (
 
 LOOK = 4000  # components of dx/dt, and cosines, that tell scales apart
 COSINES = 200
+EXACT = 400  # cosines where slopes are free of noise: few of them take long waves for better ones
 CLOSE = 200.0  # of log evidence: a difference that noisy slopes do not make sure
 
 
@@ -38,6 +39,7 @@ class Closed:
         excess: The part of it that noise does not explain, at least.
         noise: The share of the squared error on held-out trajectories that noise explains.
         folds: Coefficients without each fold.
+        weight: ``[samples, dim]``, of each residual.
     """
 
     scales: Sequence[Scale]
@@ -49,6 +51,7 @@ class Closed:
     excess: float
     noise: float
     folds: Sequence[Tensor]
+    weight: Tensor
 
 
 @torch.no_grad()
@@ -57,6 +60,7 @@ def solve(
     design: Design,
     scales: Sequence[Scale] | None = None,
     least: Sequence[float] | None = None,
+    weight: Tensor | None = None,
 ) -> Closed:
     """Choose the scales, solve every equation and load the coefficients.
 
@@ -65,8 +69,10 @@ def solve(
         design: The samples.
         scales: One for each equation, where they are chosen already.
         least: Smallest ridge allowed in each, relative to the largest squared singular value.
+        weight: Of each residual, where it is known already.
     """
-    weight, numbers = design.weight, range(len(model.equations()))
+    numbers, known = range(len(model.equations())), weight is not None
+    weight = design.weight if weight is None else weight
     least = least or [0.0 for _ in numbers]
     if scales is None:
         found = [_chosen(model, number, design) for number in numbers]
@@ -77,7 +83,7 @@ def solve(
         offers = [[scale] for scale in scales]
         model.measure(design.x, scales)
         solved = [_solved(model, number, design, weight, least[number])[0] for number in numbers]
-    if any(columns.stop - columns.start > 1 for columns, _ in model.equations()):
+    if not known and any(columns.stop - columns.start > 1 for columns, _ in model.equations()):
         _load(model, solved)
         weight = design.weight / _misfit(model, design, design.weight)
         solved = [_solved(model, number, design, weight, least[number])[0] for number in numbers]
@@ -85,7 +91,7 @@ def solve(
     residual, folds = _left_out(model, design, weight, solved)
     slope = _misfit(model, design, torch.ones_like(design.slope))
     cross, error, excess, share = _scores(model, design, residual)
-    return Closed(scales, offers, solved, slope, cross, error, excess, share, folds)
+    return Closed(scales, offers, solved, slope, cross, error, excess, share, folds, weight)
 
 
 def _chosen(model: Series, number: int, design: Design) -> tuple[list[Scale], Regression]:
@@ -96,10 +102,10 @@ def _chosen(model: Series, number: int, design: Design) -> tuple[list[Scale], Re
     """
     offers, count = model.scales()[number], len(model.equations())
     found = []
-    part = design.some(LOOK // design.x.shape[1])
+    part, most = design.some(LOOK // design.x.shape[1]), COSINES if design.noisy else EXACT
     for scale in offers:
         model.measure(design.x, [scale] * count)
-        found.append(_solved(model, number, part, part.weight, most=COSINES))
+        found.append(_solved(model, number, part, part.weight, most=most))
     clean = all(one.clean for one, _ in found)
     scores = [error if clean else -one.evidence for one, error in found]
     best = min(range(len(offers)), key=scores.__getitem__)
@@ -136,7 +142,7 @@ def _solved(
         rows = rows[..., torch.cat([taken, taken.new_tensor([len(penalised)])])]
         penalised = penalised[taken]
     found = regress(rows.flatten(0, 1), penalised, least)
-    if not found.clean or len(penalised) > COSINES:
+    if not found.clean or len(penalised) > EXACT:
         return found, math.inf
     return cross_validated(design.by_fold(rows), penalised, least)
 
@@ -145,7 +151,7 @@ def _rows(model: Series, number: int, design: Design, weight: Tensor) -> Tensor:
     """(A, y) of one equation, ``[samples, its columns, K + 1]``."""
     own = model.equations()[number][0]
     joined = torch.cat([model.columns(design.x, number), design.slope[:, own, None]], dim=-1)
-    return joined * weight[:, own, None]
+    return joined.mul_(weight[:, own, None])
 
 
 def _load(model: Series, solved: Sequence[Regression]) -> None:

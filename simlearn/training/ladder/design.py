@@ -60,6 +60,11 @@ class Design:
         state = data.state.expand(samples.x.shape)[there]
         return Design(x, slope, weight, number[there], state, error)
 
+    @property
+    def noisy(self) -> bool:
+        """Whether the slopes are known to carry noise."""
+        return bool(self.error.any())
+
     def some(self, count: int) -> Design:
         """At most so many samples, drawn at random."""
         if len(self.x) <= count:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from simlearn.training.ladder.algebra import GRAM_RIDGE, along, by_gram, svd, triangle_of
+
 DECADES = torch.linspace(-26, 4, 91, dtype=torch.float64)
 RIDGES = 10.0**DECADES  # of the largest singular value²
-WIDE = 420  # columns above which the Gram matrix is several times as fast as a triangle
-GRAM_RIDGE = 1e-12  # what its rounding leaves of a ridge
 HELD = 1e-8  # squared singular values below this part of the ridge are the prior's alone
 RANK = 1e-7  # singular values below this part of the largest carry nothing
 CLEAN = 1e-10  # part of the squares below which a residual is no noise but the features' own limit
@@ -75,11 +75,14 @@ class Decomposed:
         """From (A, y), ``[rows, K + 1]``, or from its triangle and the number of its rows."""
         columns, target = rows[:, :-1], rows[:, -1:]
         held = penalised > 0
-        free = ~held & (columns != 0).any(0)
-        triangle = triangle_of(torch.cat([columns[:, free], columns[:, held], target], dim=1))
-        k = int(free.sum())
+        free = ~held
+        free[~held] = columns[:, ~held].any(0)
+        k, own = int(free.sum()), [one.nonzero()[:, 0] for one in (free, held)]
+        order = torch.cat([*own, own[0].new_tensor([columns.shape[1]])])
+        ordered = torch.equal(order, torch.arange(rows.shape[1]))
+        triangle = triangle_of(rows if ordered else rows[:, order])
         inner, rest = triangle[k:, k:-1], triangle[k:, -1]
-        u, s, vt = _svd(inner)
+        u, s, vt = svd(inner)
         along = u.T @ rest
         beyond = (rest @ rest - along @ along).clamp_min(0.0)
         return Decomposed(
@@ -112,10 +115,11 @@ class Decomposed:
             found[self.free] = torch.linalg.lstsq(self.triangle[:k, :k], left).solution
         return found
 
-    def regression(self, best: int, ridges: Tensor) -> Regression:
-        """The solution at one of the ridges."""
+    def regression(
+        self, best: int, ridges: Tensor, likelihood: Tensor, noise: Tensor
+    ) -> Regression:
+        """The solution at one of the ridges, of which likelihood and noise are known."""
         k, ridge = int(self.free.sum()), ridges[best : best + 1]
-        likelihood, noise = self.likelihood(ridge)
         seen = self.vt.T[:, (self.s > RANK * self.top) & (self.s.square() > HELD * ridge)]
         basis = torch.zeros(len(self.held), k + seen.shape[1], dtype=self.s.dtype)
         basis[self.free, :k] = torch.eye(k, dtype=self.s.dtype)
@@ -123,12 +127,12 @@ class Decomposed:
         return Regression(
             self.weights(ridge)[:, 0],
             float(ridge),
-            float(noise),
-            float(likelihood),
+            float(noise[best]),
+            float(likelihood[best]),
             basis,
             k,
             math.log10(float(ridge) / self.top**2),
-            float(noise) * self.count <= CLEAN * self.square or best == 0,
+            float(noise[best]) * self.count <= CLEAN * self.square or best == 0,
         )
 
 
@@ -146,7 +150,8 @@ def regress(rows: Tensor, penalised: Tensor, least: float = 0.0) -> Regression:
     """
     found = Decomposed.of(rows, penalised, len(rows))
     ridges = _allowed(rows, least) * found.top**2
-    return found.regression(int(found.likelihood(ridges)[0].argmax()), ridges)
+    likelihood, noise = found.likelihood(ridges)
+    return found.regression(int(likelihood.argmax()), ridges, likelihood, noise)
 
 
 def cross_validated(
@@ -170,7 +175,7 @@ def cross_validated(
         missed += (rows[:, -1:] - rows[:, :-1] @ weights).square().sum(0)
     best = int(missed.nan_to_num(torch.inf).argmin())
     error = math.sqrt(float(missed[best]) / max(whole.square, 1e-300))
-    return whole.regression(best, ridges), error
+    return whole.regression(best, ridges, *whole.likelihood(ridges)), error
 
 
 def without_each(folds: Sequence[Tensor], solved: Regression) -> list[Tensor]:
@@ -191,31 +196,8 @@ def without_each(folds: Sequence[Tensor], solved: Regression) -> list[Tensor]:
     found = []
     for gram in grams:
         rest = whole - gram if len(grams) > 1 else whole
-        found.append(solved.basis @ _along(rest[:r, :r] + prior, rest[:r, r]))
+        found.append(solved.basis @ along(rest[:r, :r] + prior, rest[:r, r]))
     return found
-
-
-def _along(matrix: Tensor, right: Tensor) -> Tensor:
-    if not len(matrix):
-        return right
-    size = matrix.diagonal()
-    scale = size.clamp_min(1e-15 * float(size.max().clamp_min(1e-200))).rsqrt()
-    root, failed = torch.linalg.cholesky_ex(scale[:, None] * matrix * scale)
-    if len(matrix) > WIDE and not int(failed):  # many times as fast
-        return scale * torch.cholesky_solve((scale * right)[:, None], root)[:, 0]
-    values, vectors = torch.linalg.eigh(scale[:, None] * matrix * scale)
-    kept = values > 1e-14 * values[-1]
-    return scale * (vectors[:, kept] @ ((vectors.T @ (scale * right))[kept] / values[kept]))
-
-
-def _svd(inner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Singular values and vectors; of wide matrices by the eigenvectors of the Gram matrix."""
-    if inner.shape[1] <= WIDE:
-        found = torch.linalg.svd(inner, full_matrices=False)
-        return found.U, found.S, found.Vh
-    values, vectors = torch.linalg.eigh(inner.T @ inner)
-    s = values.flip(0).clamp_min(GRAM_RIDGE * float(values[-1])).sqrt()
-    return inner @ vectors.flip(1) / s, s, vectors.flip(1).T
 
 
 def _others(folds: Sequence[Tensor]) -> list[Tensor]:
@@ -227,24 +209,5 @@ def _others(folds: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _allowed(rows: Tensor, least: float) -> Tensor:
-    least = max(least, GRAM_RIDGE) if _by_gram(rows) else least
+    least = max(least, GRAM_RIDGE) if by_gram(rows) else least
     return RIDGES[min(least, float(RIDGES[-1])) <= RIDGES]
-
-
-def _by_gram(rows: Tensor) -> bool:
-    return WIDE < rows.shape[1] < rows.shape[0]
-
-
-def triangle_of(rows: Tensor) -> Tensor:
-    """R with RᵀR = AᵀA; for many columns by Cholesky's method."""
-    if not _by_gram(rows):
-        return torch.linalg.qr(rows, mode="r").R
-    gram = rows.T @ rows
-    scale = gram.diagonal().clamp_min(1e-300).rsqrt()
-    scaled = scale[:, None] * gram * scale
-    for jitter in 10.0 ** torch.arange(-15, -8):
-        scaled.diagonal().add_(float(jitter))
-        root, failed = torch.linalg.cholesky_ex(scaled, upper=True)
-        if not int(failed):
-            return root / scale
-    return torch.linalg.qr(rows, mode="r").R

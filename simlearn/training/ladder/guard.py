@@ -50,7 +50,7 @@ def blown(model: Series, samples: Samples, closed: Closed) -> int:
 def _stride(model: Series, samples: Samples, reach: Tensor) -> int:
     """Intervals of the data that one Runge-Kutta step may span here."""
     x, rates = samples.x[:, 0], model.rates()
-    dt, longest = samples.t.diff(dim=1).amax(1, keepdim=True), samples.shape[1] // 8
+    dt, longest = samples.t.diff(dim=1).amax(1, keepdim=True), samples.shape[1] // 3
     stride = 1
     while 2 * stride <= longest:
         fine, coarse = (step(rates, x, 2 * stride * dt, parts) for parts in (2, 1))

@@ -74,6 +74,7 @@ class Joint:
     parts: int = 1
     history: list[dict[str, Any]] = field(default_factory=list)
     rest: Tensor = field(init=False)
+    cost: float = math.inf
 
     def __post_init__(self) -> None:
         c = self.model.coefficients
@@ -104,6 +105,7 @@ class Joint:
             if gained < ENOUGH and promised < ENOUGH:
                 break
         self._load(c)
+        self.cost = self._cost(now, c, known)
         return z, known
 
     @torch.no_grad()

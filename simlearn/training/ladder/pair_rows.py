@@ -12,8 +12,9 @@ from torch import Tensor
 
 from simlearn.dynamics.features import MARGIN, Scale
 from simlearn.dynamics.pairs import CORE, PairEnergy, distance, pairs_of, speed
+from simlearn.training.ladder.algebra import triangle_of
 from simlearn.training.ladder.drawn import Moments
-from simlearn.training.ladder.evidence import Decomposed, Regression, triangle_of
+from simlearn.training.ladder.evidence import Decomposed, Regression
 
 FARTHEST = 2.0  # length scales beyond the distances seen to which φ is believed at most
 DOUBT = 0.1  # part of the departure from the power law that trajectories may disagree by

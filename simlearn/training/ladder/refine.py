@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from simlearn.dynamics.series import Series
 from simlearn.training.ladder.closed import Closed, solve
 from simlearn.training.ladder.design import Design
 from simlearn.training.ladder.joint import Joint, Precisions
-from simlearn.training.ladder.samples import Samples, noise_of
+from simlearn.training.ladder.samples import Samples
 from simlearn.training.ladder.smooth import Evened
 
 ITERATIONS = 20
@@ -39,7 +40,7 @@ def refined(
     told["tried"] = 1
     if samples.slope is not None or told["directions"] > CHEAP:
         return told, beyond, closed
-    best = told, beyond, evidence, closed, model.coefficients.clone()
+    best = told, beyond, evidence(), closed, model.coefficients.clone()
     tried = 1
     for number, offers in enumerate(closed.offers):
         for offer in offers[1:]:
@@ -47,18 +48,18 @@ def refined(
             scales[number] = offer
             other = solve(model, design, scales=scales)
             told, beyond, evidence = _refine(model, samples, data, other)
-            tried += 1
-            if evidence > best[2]:
-                best = told, beyond, evidence, other, model.coefficients.clone()
-    told, beyond, _, closed, coefficients = best
+            tried, likely = tried + 1, evidence()
+            if likely > best[2]:
+                best = told, beyond, likely, other, model.coefficients.clone()
+    told, beyond, likely, closed, coefficients = best
     model.measure(design.x, closed.scales)
     model.coefficients.copy_(coefficients)
-    return {**told, "tried": tried}, beyond, closed
+    return {**told, "tried": tried, "log_evidence": likely}, beyond, closed
 
 
 def _refine(
     model: Series, samples: Samples, data: Evened, closed: Closed
-) -> tuple[dict[str, Any], float, float]:
+) -> tuple[dict[str, Any], float, Callable[[], float]]:
     """The joint fit of coefficients and initial states, from the closed form on.
 
     Where the closed form loses the data on the way, pieces of trajectories come first, then longer
@@ -66,12 +67,12 @@ def _refine(
 
     Returns:
         What was done; how much more rollouts miss the data than noise does, relative to the spread
-        of the states; and the log marginal likelihood.
+        of the states; and what finds the log marginal likelihood, at the cost of an iteration.
     """
     basis, groups, prior = _directions(closed)
     spread = samples.x[samples.mask > 0].std(0)
     spread = torch.where(spread > 0, spread, spread.max().clamp_min(1e-100))
-    noise = noise_of(samples).maximum(1e-6 * spread)
+    noise = samples.noise.maximum(1e-6 * spread)
     known, gains = Precisions(noise, closed.slope, prior), []
 
     def fit_of(window: int) -> tuple[Joint, Tensor]:
@@ -79,17 +80,16 @@ def _refine(
         return Joint(model, observed, basis, groups), starts
 
     usable = next((w for w in WINDOWS if not Joint.lost(*fit_of(w), known)), WINDOWS[-1])
-    evidence, longest = -math.inf, 0
+    ends, longest = None, 0
     for window in WINDOWS[WINDOWS.index(usable) :: -1]:
         fit, starts = fit_of(window)
         if fit.lost(starts, known):
             break
         longest = window
         ends, known = fit.run(starts, known, ITERATIONS)
-        evidence = fit.evidence(ends, known)
         gains += [one["gained"] for one in fit.history]
     beyond = (known.state.square() - (SURE * noise).square()).clamp_min(0).sqrt() / spread
-    if not math.isfinite(evidence):  # every piece was lost: nothing was fitted
+    if ends is None or not math.isfinite(fit.cost):  # every piece was lost: nothing was fitted
         beyond = torch.full_like(beyond, torch.inf)
     told = {
         "iterations": len(gains),
@@ -97,13 +97,16 @@ def _refine(
         "longest_piece": longest,
         "directions": basis.shape[1],
         "scales": [str(scale) for scale in closed.scales],
-        "log_evidence": evidence,
         "runge_kutta_steps": fit.parts,
         "trajectories": len(starts),
         "state_noise": known.state.tolist(),
         "slope_noise": known.slope.tolist() if samples.slope is not None else None,
         "beyond_noise": float(beyond.max()),
     }
+
+    def evidence() -> float:
+        return -math.inf if ends is None else fit.evidence(ends, known)
+
     return told, float(beyond.max()), evidence
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -58,6 +59,11 @@ class Samples:
             torch.cat([part.mask for part in parts]),
         )
 
+    @cached_property
+    def noise(self) -> Tensor:
+        """`noise_of` these samples."""
+        return noise_of(self)
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """Trajectories, steps, columns."""
@@ -91,6 +97,8 @@ class Samples:
 
     def take(self, kept: Tensor) -> Samples:
         """Some of the trajectories."""
+        if kept.dtype == torch.bool and bool(kept.all()):
+            return self
         slope = None if self.slope is None else self.slope[kept]
         return Samples(self.t[kept], self.x[kept], slope, self.mask[kept])
 

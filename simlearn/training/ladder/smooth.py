@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from simlearn.training.ladder.samples import Samples, noise_of, reintegrated
+from simlearn.training.ladder.samples import Samples, reintegrated
 
 LENGTHS = 2.0 ** torch.linspace(0, 6, 13, dtype=torch.float64)  # in median intervals
 RATIOS = 10.0 ** torch.linspace(-1, 11, 37, dtype=torch.float64)  # signal over noise variance
@@ -35,10 +35,10 @@ class Evened:
 
 def evened(samples: Samples) -> Evened:
     """The best states and slopes that need no dynamics."""
-    noise = noise_of(samples)
+    noise = samples.noise
     zero = torch.zeros_like(noise)
     if samples.slope is not None:
-        error = noise_of(replace(samples, x=samples.slope))
+        error = replace(samples, x=samples.slope).noise
         better = reintegrated(samples, noise)
         if better is samples:
             return Evened(samples, noise, error, "as recorded")

@@ -78,7 +78,9 @@ class Ladder(Start):
         even(training[0].dim)
         model: Any
         if any(one.topology.graph.edge_index.shape[1] for one in training):
-            model, record = fit_pairs(training, self.mass, self.coupled, self.worst, self.seed)
+            model, record = fit_pairs(
+                training, self.mass, self.coupled, self.worst, self.seed, self.derivatives
+            )
         else:
             samples = Samples.of(training, self.derivatives)
             found = climb(samples, self.joint, self.seed, self.worst)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from simlearn.training.ladder import evidence
+from simlearn.training.ladder import algebra
 from simlearn.training.ladder.evidence import RIDGES, cross_validated, regress, without_each
 
 
@@ -166,7 +166,7 @@ def test_the_wide_path_agrees_with_the_triangle(monkeypatch):
     columns, target, penalised = problem(300, 3, 30, noise=0.05)
     both = []
     for wide in (10, 1000):
-        monkeypatch.setattr(evidence, "WIDE", wide)
+        monkeypatch.setattr(algebra, "WIDE", wide)
         both.append(regress(rows(columns, target), penalised))
     wide, tall = both
     assert wide.decades == pytest.approx(tall.decades, abs=1e-6)
@@ -196,7 +196,7 @@ def test_folds_left_out_are_explicit_refits():
 
 @pytest.mark.parametrize("wide", [10, 1000])
 def test_cross_validation_takes_the_ridge_that_explicit_refits_take(wide, monkeypatch):
-    monkeypatch.setattr(evidence, "WIDE", wide)
+    monkeypatch.setattr(algebra, "WIDE", wide)
     columns, target, penalised = problem(60, 1, 20, noise=0.3)
     whole = rows(columns, target)
     folds = list(whole.chunk(5))

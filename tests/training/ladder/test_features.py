@@ -13,6 +13,7 @@ from simlearn import Simulator, Topology
 from simlearn.archive import load, save
 from simlearn.component import build, describe
 from simlearn.dynamics.features import MARGIN, RandomFeatures, Scale
+from simlearn.dynamics.frozen import both_with, slope_with
 from simlearn.dynamics.inertia import MechanicalSeries
 from simlearn.dynamics.separable import SeparableSeries
 from simlearn.dynamics.series import GenericSeries, shaken
@@ -52,9 +53,11 @@ def test_slopes_and_bends_are_derivatives(dim, scale, arguments):
     bends = vmap(jacrev(jacrev(lambda row: one(row) @ weights)))(x).movedim(1, 3)
     torch.testing.assert_close(made.bend_of(x, weights), bends, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(made.value_of(x, weights), made.values(x) @ weights)
-    if made.degree:
-        fast = made.slope_with(weights[:, 0])(x)
-        torch.testing.assert_close(fast, slopes @ weights[:, 0], rtol=1e-9, atol=1e-9)
+    value, slope = both_with(made, weights)(x)
+    torch.testing.assert_close(value, made.values(x) @ weights, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(slope, slopes @ weights, rtol=1e-9, atol=1e-9)
+    fast = slope_with(made, weights[:, 0])(x)
+    torch.testing.assert_close(fast, slopes @ weights[:, 0], rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("dim", [1, 2])
