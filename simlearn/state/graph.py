@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 
 from simlearn.component import DataError
+from simlearn.state.operator import Csr
+
+CACHED = ("pairs", "by_target", "by_source")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,16 @@ class Graph:
         digest = hashlib.sha256(str(self.rows).encode())
         digest.update(self.edge_index.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
+
+    @cached_property
+    def by_target(self) -> Csr:
+        """The edges that arrive at each row: sums over neighbours go through it."""
+        return Csr.of(self.edge_index[1], self.edge_index[0], self.rows)
+
+    @cached_property
+    def by_source(self) -> Csr:
+        """The edges that leave each row: the transpose, for derivatives."""
+        return Csr.of(self.edge_index[0], self.edge_index[1], self.rows)
 
     @cached_property
     def pairs(self) -> Tensor | None:
@@ -92,6 +105,9 @@ class Graph:
             joined.__dict__["pairs"] = torch.cat(pairs, dim=1)
         else:
             joined.__dict__["pairs"] = None
+        for name in ("by_target", "by_source"):
+            if all(name in g.__dict__ for g in graphs):
+                joined.__dict__[name] = Csr.union([getattr(g, name) for g in graphs])
         return joined
 
     def to(self, device: torch.device | str) -> Graph:
@@ -101,7 +117,9 @@ class Graph:
             return self
         if device not in self._copies:
             moved = Graph(self.edge_index.to(device), self.rows)
-            if "pairs" in self.__dict__:
-                moved.__dict__["pairs"] = None if self.pairs is None else self.pairs.to(device)
+            for name in CACHED:
+                if name in self.__dict__:
+                    value = getattr(self, name)
+                    moved.__dict__[name] = None if value is None else value.to(device)
             self._copies[device] = moved
         return self._copies[device]

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from simlearn.component import DataError
+from simlearn.state.aggregation import Aggregation, adjacency_of
 from simlearn.state.graph import Graph
+from simlearn.state.operator import Adjacency
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +101,28 @@ class Topology:
         """Give each row the value of its system: ``[systems, ...]`` to ``[rows, ...]``."""
         return value if self.one_row_each else value[self.system]
 
+    def adjacency(self, aggregation: Aggregation = "sum", weight: int | None = None) -> Adjacency:
+        """A, for sums over neighbours; the same object every time it is asked for.
+
+        An edge s → t stands at A[t, s]: sums arrive at targets. Edges that occur twice count twice,
+        and rows without incoming edges get zero.
+
+        Args:
+            aggregation: What divides the weight of an edge. "sum": nothing. "mean": the strength Σⱼ
+                Aᵢⱼ of its target. "symmetric": the root of the strengths of target and source.
+                "graphon": the rows of its system, for dense graphs. "mean_degree": the mean
+                strength of its system, n·α of a graphon scaled to be sparse.
+            weight: Column of ``edge_attr``; ones where it is None.
+
+        Raises:
+            DataError: There is no such column, or a weight is not finite, or negative where a
+                strength divides.
+        """
+        key = ("adjacency", aggregation, weight)
+        if key not in self._copies:
+            self._copies[key] = adjacency_of(self, aggregation, weight)
+        return self._copies[key]
+
     def replace(self, **changes: Any) -> Topology:
         """The same graph with other attributes."""
         return replace(self, **changes)
@@ -112,7 +136,7 @@ class Topology:
         return self._copies[times]
 
     @cached_property
-    def _copies(self) -> dict[Any, Topology]:
+    def _copies(self) -> dict[Any, Any]:
         return {}
 
     @staticmethod
