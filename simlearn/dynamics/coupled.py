@@ -26,8 +26,9 @@ class GraphCoupled(VectorField):
     oscillators with inertia.
 
     Bounded extrapolation: networks see z no farther out than a tenth of its range in training. So
-    dx/dt is bounded whatever the state, by a constant and the strength of the node, and a rollout
-    leaves the range at a bounded speed instead of overflowing. `outside` tells which nodes did.
+    what is learned is bounded whatever the state, by a constant and the strength of the node, and a
+    rollout leaves the range at a bounded speed (of second order: acceleration) instead of
+    overflowing. `outside` tells which nodes did.
 
     Centre, spread, rate and range are 0, 1, 1 and unlimited until `standardize` measures them.
 
@@ -109,7 +110,8 @@ class GraphCoupled(VectorField):
 
         Raises:
             ConfigError: Parameters, inputs or attributes are not those it was made for.
-            DataError: The weights of the edges do not fit the aggregation.
+            DataError: The weights of the edges do not fit the aggregation, or a parameter of a node
+                is not finite.
         """
         z = self._seen(x, topology).clamp(self.low, self.high)
         adjacency = topology.adjacency(self.aggregation, self.weight)
@@ -133,15 +135,17 @@ class GraphCoupled(VectorField):
             self.centre[columns] = values.mean(0)
             self.spread[columns] = spread_of(values)
             z = (values - self.centre[columns]) / self.spread[columns]
-            margin = BEYOND * (z.amax(0) - z.amin(0))
-            self.low[columns], self.high[columns] = z.amin(0) - margin, z.amax(0) + margin
+            least, most = z.amin(0), z.amax(0)
+            # the range of a column that does not vary is its own size, as rounding moves it
+            reach = torch.where(most > least, most - least, self.centre[columns].abs())
+            self.low[columns], self.high[columns] = least - BEYOND * reach, most + BEYOND * reach
         self.rate.copy_(size_of(slope)[-len(self.rate) :])
 
     def _seen(self, x: Tensor, topology: Topology) -> Tensor:
         """Z before it is bounded, ``[rows, seen]``."""
         seen = [x]
         if self.node_parameters:
-            attr = topology.node_attr
+            attr = topology.finite("node_attr")
             have = 0 if attr is None else attr.shape[-1]
             if attr is None or have != self.node_parameters:
                 raise ConfigError(

@@ -97,25 +97,26 @@ class EdgeNetwork(PairTerm):
 
         Raises:
             ConfigError: The edges do not carry the features it was made for.
+            DataError: A feature is not finite.
         """
         source, target = topology.graph.edge_index
-        attr = self._features(topology, z)
+        attr = self._features(topology, z) if self.features else None
         total = z.new_zeros(len(z), self.learned)
         pieces = len(source) if torch.is_grad_enabled() else max(1, CHUNK // self.width)
         for k in range(0, len(source), max(pieces, 1)):
             some = slice(k, k + pieces)
             ends = [z.index_select(0, target[some]), z.index_select(0, source[some])]
-            felt = self.net(torch.cat([*ends, attr[some]] if self.features else ends, dim=-1))
+            felt = self.net(torch.cat(ends if attr is None else [*ends, attr[some]], dim=-1))
             weight = adjacency.weight[some, None].to(felt.dtype)
             total = total.index_add(0, target[some], weight * felt)
         return total
 
     def _features(self, topology: Topology, z: Tensor) -> Tensor:
-        attr, edges = topology.edge_attr, topology.graph.edge_index.shape[1]
-        have = 0 if attr is None else attr.reshape(edges, -1).shape[1] if edges else self.features
-        if self.features and (attr is None or have != self.features):
+        attr = topology.finite("edge_attr")
+        have = 0 if attr is None else attr[:1].numel() if len(attr) else self.features
+        if attr is None or have != self.features:
             raise ConfigError(
                 f"EdgeNetwork was made for {self.features} columns of edge_attr, the graph has "
                 f"{have}."
             )
-        return z.new_zeros(edges, 0) if attr is None else attr.reshape(edges, -1).to(z.dtype)
+        return attr.reshape(len(attr), self.features).to(z.dtype)

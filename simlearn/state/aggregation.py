@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from simlearn.component import DataError
-from simlearn.state.operator import Adjacency
+from simlearn.state.operator import Adjacency, recorded
 
 if TYPE_CHECKING:
     from simlearn.state.topology import Topology
@@ -21,7 +21,7 @@ def adjacency_of(topology: Topology, aggregation: Aggregation, column: int | Non
     graph, (source, target) = topology.graph, topology.graph.edge_index
     weight = _weights(topology, column)
     if aggregation in ("mean", "symmetric", "mean_degree"):
-        if bool((weight < 0).any()):
+        if not recorded() and bool((weight < 0).any()):
             first = int((weight < 0).int().argmax())
             raise DataError(
                 f"Edge {first} ({int(source[first])} → {int(target[first])}) has the weight "
@@ -53,16 +53,36 @@ def _weights(topology: Topology, column: int | None) -> Tensor:
     edges, attr = topology.graph.edge_index.shape[1], topology.edge_attr
     if column is None:
         return torch.ones(edges, dtype=torch.float64, device=topology.system.device)
-    columns = 0 if attr is None else attr.reshape(edges, -1).shape[1]
+    columns = 0 if attr is None else by_edge(attr).shape[1]
     if attr is None or not 0 <= column < columns:
         raise DataError(
             f"Weights were asked from column {column} of edge_attr, which has {columns} columns."
         )
-    weight = attr.reshape(edges, -1)[:, column].detach().double()
-    if not bool(weight.isfinite().all()):
-        first = int((~weight.isfinite()).int().argmax())
-        raise DataError(f"The weight of edge {first} is {float(weight[first])}; give a number.")
+    weight = by_edge(attr)[:, column].detach().double()
+    if not recorded():
+        refuse_infinite(topology, "edge_attr", weight)
     return weight
+
+
+def refuse_infinite(topology: Topology, name: str, values: Tensor) -> None:
+    """Say which edge or row has no number.
+
+    Raises:
+        DataError: A value is not finite.
+    """
+    wrong = ~values.isfinite()
+    if bool(wrong.any()):
+        first = tuple(wrong.nonzero()[0].tolist())
+        where = f"row {first[0]}"
+        if name == "edge_attr":
+            source, target = topology.graph.edge_index[:, first[0]].tolist()
+            where = f"edge {first[0]} ({source} → {target})"
+        raise DataError(f"{name} of {where} is {float(values[first])}; give a number.")
+
+
+def by_edge(attr: Tensor) -> Tensor:
+    """``[E, a]`` of attributes that may be ``[E]``; E may be zero."""
+    return attr[:, None] if attr.ndim == 1 else attr.flatten(1)
 
 
 def _over(weight: Tensor, size: Tensor) -> Tensor:

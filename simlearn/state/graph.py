@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from simlearn.component import DataError
-from simlearn.state.operator import Csr
+from simlearn.state.operator import Csr, lasting
 
 CACHED = ("pairs", "by_target", "by_source")
 
@@ -56,14 +56,22 @@ class Graph:
     @cached_property
     def by_target(self) -> Csr:
         """The edges that arrive at each row: sums over neighbours go through it."""
-        return Csr.of(self.edge_index[1], self.edge_index[0], self.rows)
+        return self._sorted("by_target")
 
     @cached_property
     def by_source(self) -> Csr:
         """The edges that leave each row: the transpose, for derivatives."""
-        return Csr.of(self.edge_index[0], self.edge_index[1], self.rows)
+        return self._sorted("by_source")
+
+    @lasting
+    def _sorted(self, name: str) -> Csr:
+        if self._parts:
+            return Csr.union([getattr(part, name) for part in self._parts])
+        row, column = self.edge_index.flip(0) if name == "by_target" else self.edge_index
+        return Csr.of(row, column, self.rows)
 
     @cached_property
+    @lasting
     def pairs(self) -> Tensor | None:
         """Each undirected edge once, ``[2, E/2]``.
 
@@ -84,16 +92,26 @@ class Graph:
     def _copies(self) -> dict[Any, Graph]:
         return {}
 
+    @cached_property
+    def _parts(self) -> tuple[Graph, ...]:
+        """What a union was made of."""
+        return ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The graph alone: what follows from it is made again."""
+        return {"edge_index": self.edge_index, "rows": self.rows}
+
     def repeat(self, times: int) -> Graph:
         """The disjoint union of ``times`` copies.
 
-        Caches are carried over with offsets, nothing is sorted.
+        Caches are carried over with offsets: one copy is sorted at most.
         """
         if times not in self._copies:
             self._copies[times] = Graph.union([self] * times)
         return self._copies[times]
 
     @staticmethod
+    @lasting
     def union(graphs: Sequence[Graph]) -> Graph:
         """The disjoint union of graphs, rows in order."""
         offsets = np.cumsum([0] + [g.rows for g in graphs])
@@ -105,11 +123,10 @@ class Graph:
             joined.__dict__["pairs"] = torch.cat(pairs, dim=1)
         else:
             joined.__dict__["pairs"] = None
-        for name in ("by_target", "by_source"):
-            if all(name in g.__dict__ for g in graphs):
-                joined.__dict__[name] = Csr.union([getattr(g, name) for g in graphs])
+        joined.__dict__["_parts"] = tuple(graphs)
         return joined
 
+    @lasting
     def to(self, device: torch.device | str) -> Graph:
         """The same graph on another device, with its caches; one copy a device is kept."""
         device = torch.device(device)

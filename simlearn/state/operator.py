@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+
+LONG = 2**31  # rows or edges from which on int32 does not count them
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def lasting(make: F) -> F:
+    """What is kept must serve training, too, where inference mode asked for it first."""
+
+    @functools.wraps(make)
+    def made(*args: Any, **kwargs: Any) -> Any:
+        if not torch.is_inference_mode_enabled():
+            return make(*args, **kwargs)
+        with torch.inference_mode(False), torch.no_grad():
+            return make(*args, **kwargs)
+
+    return made  # type: ignore[return-value]
+
+
+def recorded() -> bool:
+    """Whether operations are recorded, to be compiled."""
+    proxy = torch._C._TorchDispatchModeKey.PROXY
+    return torch.compiler.is_dynamo_compiling() or torch._C._get_dispatch_mode(proxy) is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,17 +54,19 @@ class Csr:
         edge = torch.argsort(row * rows + column, stable=True)
         start = row.new_zeros(rows + 1)
         torch.cumsum(torch.bincount(row, minlength=rows), 0, out=start[1:])
-        kind = torch.int32 if max(rows, len(row)) < 2**31 else torch.int64
+        kind = torch.int32 if max(rows, len(row)) < LONG else torch.int64
         return Csr(start.to(kind), column[edge].to(kind), edge)
 
     @staticmethod
     def union(parts: Sequence[Csr]) -> Csr:
         """Side by side; nothing is sorted."""
-        start, column, edge = [parts[0].start[:1]], [], []
+        most = max(sum(len(part.start) - 1 for part in parts), sum(len(p.edge) for p in parts))
+        kind = torch.int32 if most < LONG else torch.int64
+        start, column, edge = [parts[0].start[:1].to(kind)], [], []
         rows = edges = 0
         for part in parts:
-            start.append(part.start[1:] + edges)
-            column.append(part.column + rows)
+            start.append(part.start[1:].to(kind) + edges)
+            column.append(part.column.to(kind) + rows)
             edge.append(part.edge + edges)
             rows, edges = rows + len(part.start) - 1, edges + len(part.edge)
         return Csr(torch.cat(start), torch.cat(column), torch.cat(edge))
@@ -53,7 +78,8 @@ class Csr:
     def rows(self) -> Tensor:
         """The row of each entry, ``[E]``."""
         counts = self.start.diff().long()
-        return torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
+        every = torch.arange(len(counts), device=counts.device)
+        return torch.repeat_interleave(every, counts, output_size=len(self.edge))
 
     def matrix(self, weight: Tensor) -> Tensor:
         """Sparse, with a weight ``[E]`` for each edge of ``edge_index``."""
@@ -69,7 +95,7 @@ class Csr:
             )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)  # frozen ones torch.compile takes for constants
 class Adjacency:
     """A with a fixed weight for every edge, its transpose, and the products by both.
 
@@ -86,17 +112,29 @@ class Adjacency:
 
     def __matmul__(self, h: Tensor) -> Tensor:
         """Σⱼ Aᵢⱼ hⱼ, ``[rows, k]`` to ``[rows, k]``."""
+        if recorded():
+            return self._gathered(h)
         product: Tensor = _Fixed.apply(h, self, False)
         return product
 
+    def _gathered(self, h: Tensor) -> Tensor:
+        """The same edge by edge: no compiler takes sparse tensors, but they fuse this."""
+        weight = self.weight.index_select(0, self.forth.edge).to(h.dtype)
+        felt = h.index_select(0, self.forth.column) * weight.reshape(-1, *[1] * (h.ndim - 1))
+        return torch.zeros_like(h).index_add(0, self.forth.rows(), felt)
+
+    @lasting
     def matrix(self, dtype: torch.dtype, transposed: bool) -> Tensor:
         """A or its transpose, made once for each dtype."""
         key = (dtype, transposed)
         if key not in self._made:
-            with torch.inference_mode(False):
-                csr = self.back if transposed else self.forth
-                self._made[key] = csr.matrix(self.weight.to(dtype))
+            csr = self.back if transposed else self.forth
+            self._made[key] = csr.matrix(self.weight.to(dtype))
         return self._made[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without sparse tensors: they cannot be copied, and are made again when asked for."""
+        return {**self.__dict__, "_made": {}}
 
 
 class _Fixed(torch.autograd.Function):
