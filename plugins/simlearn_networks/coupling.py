@@ -33,10 +33,10 @@ def pulled(theta: Tensor, topology: Topology, aggregation: Aggregation) -> Tenso
     return total[:, :1] * cosine - total[:, 1:] * sine
 
 
-def aligned(theta: Tensor, topology: Topology, aggregation: Aggregation) -> Tensor:
-    """Σⱼ Aᵢⱼ cos(θⱼ − θᵢ), ``[rows, 1]``."""
+def bonds(theta: Tensor, topology: Topology, aggregation: Aggregation) -> Tensor:
+    """−½ Σⱼ Aᵢⱼ cos(θⱼ − θᵢ), ``[rows]``: each end's half of the energy whose force is `pulled`."""
     both = torch.cat([theta.cos(), theta.sin()], dim=-1)
-    return ((adjacency(topology, aggregation) @ both) * both).sum(-1, keepdim=True)
+    return -((adjacency(topology, aggregation) @ both) * both).sum(-1) / 2
 
 
 def ends(x: Tensor, topology: Topology) -> tuple[Tensor, Tensor]:

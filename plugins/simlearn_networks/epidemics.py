@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -113,8 +115,9 @@ class SIR(GraphSystem):
     """An epidemic that leaves immunity; one row a node, x = (susceptible, infected) shares.
 
     ds_i/dt = −β s_i Σ_j A_ij y_j, dy_i/dt = β s_i Σ_j A_ij y_j − γ y_i, y the infected share
-    (Newman, Networks, 2010, sec. 17.10); the immune share is 1 − s − y. The infected share of each
-    node starts uniform in [0, infected), nobody is immune.
+    (Newman, Networks, 2010, sec. 17.10); the immune share r is 1 − s − y. The infected share of
+    each node starts uniform in [0, infected), nobody is immune. Σ_i (ln s_i + β/γ Σ_j A_ij r_j) is
+    kept, on any graph.
 
     Args:
         graph: The family of the graph; ErdosRenyi(20, 0.3) where not given. Good values: any.
@@ -152,3 +155,15 @@ class SIR(GraphSystem):
         """Random infected shares."""
         y = uniform(rng, 0, self.infected, topology.rows, 1)
         return torch.cat([1 - y, y], dim=-1), topology
+
+    def invariants(self) -> Mapping[str, simlearn.Invariant]:
+        """Σ_i (ln s_i + β/γ Σ_j A_ij r_j), which gives the final size of the epidemic.
+
+        It is kept because d(ln s_i)/dt = −β/γ Σ_j A_ij dr_j/dt, r being the immune share.
+        """
+        return {"final_size": self._final_size} if self.recovery else {}
+
+    def _final_size(self, x: Tensor, topology: Topology) -> Tensor:
+        s, y = x.split(1, dim=1)
+        immune = adjacency(topology, self.aggregation) @ (1 - s - y)
+        return topology.per_system((s.log() + self.infection / self.recovery * immune).squeeze(1))

@@ -18,7 +18,7 @@ from simlearn_networks.common import (
     positive,
     uniform,
 )
-from simlearn_networks.coupling import of_nodes, pulled
+from simlearn_networks.coupling import bonds, of_nodes, pulled
 from simlearn_networks.family import GraphFamily
 from simlearn_networks.system import GraphSystem, total
 
@@ -64,7 +64,8 @@ class InertialKuramoto(GraphSystem):
     m θ_i'' + γ θ_i' = ω_i + K Σ_j A_ij sin(θ_j − θ_i) (Tanaka, Lichtenberg and Oishi 1997, Phys.
     Rev. Lett. 78, 2104). It locks and unlocks at different K. Frequencies are normal, add up to
     zero and stand in ``node_attr``, anew in each trajectory; phases start uniform in [0, 2π) and
-    are not wrapped, velocities normal. On a symmetric graph Σ (m v + γ θ) is kept.
+    are not wrapped, velocities normal. On a symmetric graph Σ (m v + γ θ) is kept,
+    and without damping the energy.
 
     Args:
         graph: The family of the graph; ErdosRenyi(20, 0.3) where not given. Good values: any.
@@ -111,11 +112,18 @@ class InertialKuramoto(GraphSystem):
         return torch.cat([phase, v], dim=-1), topology.replace(node_attr=frequency)
 
     def invariants(self) -> Mapping[str, simlearn.Invariant]:
-        """Σ (m v + γ θ), where A is symmetric."""
-        m, gamma = self.inertia, self.damping
-        return total(
-            self,
-            self.aggregation,
-            "momentum",
-            lambda x, topology: topology.per_system(m * x[:, 1] + gamma * x[:, 0]),
+        """Where A is symmetric Σ (m v + γ θ), and without damping the energy."""
+        found = total(self, self.aggregation, "momentum", self._momentum)
+        if not self.damping:
+            found |= total(self, self.aggregation, "energy", self._energy)
+        return found
+
+    def _momentum(self, x: Tensor, topology: Topology) -> Tensor:
+        return topology.per_system(self.inertia * x[:, 1] + self.damping * x[:, 0])
+
+    def _energy(self, x: Tensor, topology: Topology) -> Tensor:
+        (frequency,) = of_nodes(topology, "InertialKuramoto", "frequency")
+        own = self.inertia * x[:, 1] ** 2 / 2 - frequency[:, 0] * x[:, 0]
+        return topology.per_system(
+            own + self.coupling * bonds(x[:, :1], topology, self.aggregation)
         )

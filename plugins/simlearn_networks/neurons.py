@@ -41,8 +41,8 @@ class Neuronal(GraphSystem):
     """Firing rates of brain regions; one row a region, x its activity, dimensionless.
 
     dx_i/dt = −x_i + Σ_j A_ij/(1 + exp(μ − δ x_j)) (Wilson and Cowan 1972, Biophys. J. 12, 1; on
-    networks Laurence et al. 2019, Phys. Rev. X 9, 011042). Bistable at the default values: all low,
-    or all high. Activities start uniform in [0, highest).
+    networks Laurence et al. 2019, Phys. Rev. X 9, 011042). Where nodes have from about 3.1 to 6.6
+    neighbours, all low and all high are both stable. Activities start uniform in [0, highest).
 
     Args:
         graph: The family of the graph; ErdosRenyi(20, 0.3) where not given. Good values: any.

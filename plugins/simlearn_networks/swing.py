@@ -10,7 +10,7 @@ from torch import Tensor
 import simlearn
 from simlearn import ConfigError, Topology
 from simlearn_networks.common import Time, normal, not_negative, positive, uniform
-from simlearn_networks.coupling import of_nodes, pulled
+from simlearn_networks.coupling import bonds, of_nodes, pulled
 from simlearn_networks.family import GraphFamily
 from simlearn_networks.system import GraphSystem, total
 
@@ -48,7 +48,8 @@ class SwingEquation(GraphSystem):
     (Filatrella, Nielsen and Pedersen 2008, Eur. Phys. J. B 61, 485; values of Menck et al. 2014,
     Nat. Commun. 5, 3969). Half of the nodes, at random, give a power and half take it; of an odd
     number one does neither. The sum of powers is zero. P, M and D stand in ``node_attr``, anew in
-    each trajectory; the weights of the graph are the susceptances B. Σ (M v + D δ) is kept.
+    each trajectory; the weights of the graph are the susceptances B. Σ (M v + D δ) is kept,
+    and without damping the energy.
 
     Args:
         graph: The family of the graph, undirected; ErdosRenyi(20, 0.3) where not given. Good
@@ -103,8 +104,16 @@ class SwingEquation(GraphSystem):
         return scale * normal(rng, rows, 2), topology.replace(node_attr=nodes)
 
     def invariants(self) -> Mapping[str, simlearn.Invariant]:
-        """Σ (M v + D δ), on an undirected graph."""
-        return total(self, "sum", "momentum", _momentum)
+        """On an undirected graph Σ (M v + D δ), and without damping the energy."""
+        found = total(self, "sum", "momentum", _momentum)
+        if not self.damping:
+            found |= total(self, "sum", "energy", self._energy)
+        return found
+
+    def _energy(self, x: Tensor, topology: Topology) -> Tensor:
+        power, inertia, _ = (one[:, 0] for one in of_nodes(topology, "SwingEquation", *NODES))
+        own = inertia * x[:, 1] ** 2 / 2 - power * x[:, 0]
+        return topology.per_system(own + self.susceptance * bonds(x[:, :1], topology, "sum"))
 
     def units(self) -> Mapping[str, str]:
         """Seconds and radians."""

@@ -17,7 +17,7 @@ from simlearn_networks.family import GraphFamily
 from simlearn_networks.random_graphs import ErdosRenyi
 
 # up to so many rows, a stack of trajectories is faster than one after another
-STACKED = 100
+STACKED = 200
 
 Initial = Literal["random", "ndcn"]
 
