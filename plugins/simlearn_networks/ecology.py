@@ -52,7 +52,7 @@ class Population(GraphSystem):
     """Populations with migration (PD); one row a site, x its population.
 
     dx_i/dt = −B x_i^b + R Σ_j A_ij x_j^a (Barzel and Barabási 2013, Nat. Phys. 9, 673; values of
-    Vasiliauskaite and Antulov-Fantulin 2024, Commun. Phys. 7, 348). Sites start uniform in
+    Vasiliauskaite and Antulov-Fantulin 2024, arXiv:2301.04900). Sites start uniform in
     [0, highest).
 
     Args:

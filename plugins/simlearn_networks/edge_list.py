@@ -82,14 +82,16 @@ class EdgeList(GraphFamily):
         weight = None
         if found.weights is not None:
             weight = torch.tensor(found.weights, dtype=torch.float64)
-        same = ends if found.directed else ends.sort(dim=1).values
-        once, group, count = same.unique(dim=0, return_inverse=True, return_counts=True)
+        low, high = (ends if found.directed else ends.sort(dim=1).values).unbind(1)
+        rows = int(ends.max()) + 1 if len(ends) else 1
+        once, group, count = (low * rows + high).unique(return_inverse=True, return_counts=True)
         if len(once) == len(ends):
             return ends, weight
         if self.duplicates == "refuse":
             self._refuse(group, count, found)
         weight = torch.ones(len(ends), dtype=torch.float64) if weight is None else weight
-        return once, weight.new_zeros(len(once)).index_add(0, group, weight)
+        merged = torch.stack([once // rows, once % rows], dim=1)
+        return merged, weight.new_zeros(len(once)).index_add(0, group, weight)
 
     def _refuse(self, group: Tensor, count: Tensor, found: Read) -> None:
         twice = (count[group] > 1).nonzero().squeeze(1)

@@ -44,7 +44,7 @@ class SIS(GraphSystem):
     """An epidemic without immunity; one row a node, x its probability to be infected.
 
     dx_i/dt = −B x_i + R (1 − x_i) Σ_j A_ij x_j (Van Mieghem, Omic and Kooij 2009, IEEE/ACM Trans.
-    Netw. 17, 1; values of Vasiliauskaite and Antulov-Fantulin 2024, Commun. Phys. 7, 348). It dies
+    Netw. 17, 1; values of Vasiliauskaite and Antulov-Fantulin 2024, arXiv:2301.04900). It dies
     out where R/B is below one over the largest eigenvalue of A. Nodes start uniform in
     [0, infected).
 
@@ -88,7 +88,7 @@ class SIS(GraphSystem):
 class SIRLaw(simlearn.VectorField):
     """ds_i/dt = −β s_i Σ_j A_ij y_j, dy_i/dt = β s_i Σ_j A_ij y_j − γ y_i; x = (s, y).
 
-    y is the infected share. Newman, Networks (2010), sec. 17.10.
+    y is the infected share. Newman, Networks (2010), ch. 17.
 
     Args:
         infection: β, in 1/time.
@@ -115,7 +115,7 @@ class SIR(GraphSystem):
     """An epidemic that leaves immunity; one row a node, x = (susceptible, infected) shares.
 
     ds_i/dt = −β s_i Σ_j A_ij y_j, dy_i/dt = β s_i Σ_j A_ij y_j − γ y_i, y the infected share
-    (Newman, Networks, 2010, sec. 17.10); the immune share r is 1 − s − y. The infected share of
+    (Newman, Networks, 2010, ch. 17); the immune share r is 1 − s − y. The infected share of
     each node starts uniform in [0, infected), nobody is immune. Σ_i (ln s_i + β/γ Σ_j A_ij r_j) is
     kept, on any graph.
 

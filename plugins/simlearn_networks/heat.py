@@ -18,7 +18,7 @@ from simlearn_networks.system import GraphSystem, Initial, spread, total
 class HeatLaw(simlearn.VectorField):
     """dx_i/dt = κ Σ_j A_ij (x_j − x_i).
 
-    Zang and Wang 2020 (KDD, arXiv:1908.06491, sec. 4.1).
+    Zang and Wang 2020 (KDD, arXiv:1908.06491).
 
     Args:
         conductance: κ, in 1/time.
@@ -40,7 +40,7 @@ class Heat(GraphSystem):
     """Heat that flows along edges, towards the mean; one row a node, x its temperature.
 
     dx_i/dt = κ Σ_j A_ij (x_j − x_i) (Zang and Wang 2020, KDD, arXiv:1908.06491; GNVF has κ = 0.5,
-    Vasiliauskaite and Antulov-Fantulin 2024, Commun. Phys. 7, 348). On a symmetric graph the total
+    Vasiliauskaite and Antulov-Fantulin 2024, arXiv:2301.04900). On a symmetric graph the total
     is kept and differences decay at κ times the eigenvalues of the Laplacian. Nodes start uniform
     in [0, highest).
 

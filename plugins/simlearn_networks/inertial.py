@@ -27,7 +27,7 @@ class InertialKuramotoLaw(simlearn.VectorField):
     """dθ_i/dt = v_i, m dv_i/dt = ω_i − γ v_i + K Σ_j A_ij sin(θ_j − θ_i); x = (θ, v).
 
     ω stands in column 0 of ``node_attr``. Tanaka, Lichtenberg and Oishi 1997 (Phys. Rev. Lett. 78,
-    2104, eq. 1).
+    2104).
 
     Args:
         inertia: m, in units of time where γ = 1.

@@ -51,7 +51,7 @@ class MassAction(GraphSystem):
     """Proteins that bind to one another (MAK); one row a protein, x its concentration.
 
     dx_i/dt = F − B x_i^b − R x_i Σ_j A_ij x_j (Barzel and Barabási 2013, Nat. Phys. 9, 673, with
-    b = 1; values of Vasiliauskaite and Antulov-Fantulin 2024, Commun. Phys. 7, 348). Concentrations
+    b = 1; values of Vasiliauskaite and Antulov-Fantulin 2024, arXiv:2301.04900). Concentrations
     start uniform in [0, highest).
 
     Args:
@@ -129,8 +129,8 @@ class MichaelisMenten(GraphSystem):
     """Enzymes that activate one another (MM); one row each, x its concentration.
 
     dx_i/dt = −B x_i + R Σ_j A_ij x_j^H/(1 + x_j^H), edges lead from the activator (Barzel and
-    Barabási 2013, Nat. Phys. 9, 673; values of Vasiliauskaite and Antulov-Fantulin 2024, Commun.
-    Phys. 7, 348). Concentrations start uniform in [0, highest).
+    Barabási 2013, Nat. Phys. 9, 673; values of Vasiliauskaite and Antulov-Fantulin 2024,
+    arXiv:2301.04900). Concentrations start uniform in [0, highest).
 
     Args:
         graph: The family of the graph; ErdosRenyi(20, 0.3) where not given. Good values: any.

@@ -18,7 +18,7 @@ from simlearn_networks.system import GraphSystem, total
 class KuramotoLaw(simlearn.VectorField):
     """dθ_i/dt = ω_i + K Σ_j A_ij sin(θ_j − θ_i), ω in column 0 of ``node_attr``.
 
-    Kuramoto 1975; on networks Rodrigues et al. 2016 (Phys. Rep. 610, 1, eq. 6).
+    Kuramoto 1975; on networks Rodrigues et al. 2016 (Phys. Rep. 610, 1).
 
     Args:
         coupling: K, in 1/time.

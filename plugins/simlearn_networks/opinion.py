@@ -18,7 +18,7 @@ from simlearn_networks.system import GraphSystem, total
 class OpinionLaw(simlearn.VectorField):
     """dx_i/dt = α Σ_j A_ij φ(x_j − x_i) (x_j − x_i), φ(u) = exp(−u²/2ε²).
 
-    Motsch and Tadmor 2014 (SIAM Rev. 56, 577, eq. 1.1), with a smooth bound of confidence.
+    Motsch and Tadmor 2014 (SIAM Rev. 56, 577), with a smooth bound of confidence.
 
     Args:
         rate: α, in 1/time.

@@ -175,7 +175,7 @@ class CoupledLorenz(GraphSystem):
         sigma: σ. Good values: 10.
         rho: ρ, above 1. Good values: 28.
         beta: β. Good values: 8/3.
-        coupling: K, in 1/time. Good values: 0 to 10; at about 10 they move as one.
+        coupling: K, in 1/time. Good values: 0 to 20; the stronger, the more they move as one.
         through: The columns that are coupled, 0 to 2. Good values: [0].
         aggregation: What divides the weight of an edge: sum, mean, symmetric, graphon or
             mean_degree; see `Topology.adjacency`. Good values: mean.
