@@ -10,6 +10,7 @@ from simlearn.dynamics.base import (
 )
 from simlearn.dynamics.constrained import ConstrainedEnergy, ConstrainedField
 from simlearn.dynamics.coupled import GraphCoupled
+from simlearn.dynamics.coupledseries import CoupledSeries
 from simlearn.dynamics.dissipative import PortHamiltonian, RayleighField
 from simlearn.dynamics.energy import Energy, SeparableEnergy
 from simlearn.dynamics.graph import Newtonian, PairField
@@ -35,6 +36,7 @@ __all__ = [
     "ConstantMassEnergy",
     "ConstrainedEnergy",
     "ConstrainedField",
+    "CoupledSeries",
     "Dynamics",
     "EdgeNetwork",
     "Energy",
