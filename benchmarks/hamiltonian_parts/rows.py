@@ -121,7 +121,7 @@ def markdown(found):
     lines = [
         "# Energy-conserving simulators beside the published ones",
         "",
-        "`python benchmarks/hamiltonian.py`, float64, one thread, CPU time of the process. "
+        "`python benchmarks/hamiltonian.py`, float64, one thread each, CPU time of the process. "
         "Measured: median / worst over seeds.",
         "",
         "<!-- --8<-- [start:tasks] -->",

@@ -75,7 +75,7 @@ class MechanicalSeries(HamiltonianField):
         """Positions may be periodic."""
         return [WIDE + TURNS]
 
-    def measure(self, x: Tensor, scales: Sequence[Scale]) -> None:
+    def measure(self, x: Tensor, scales: Sequence[Scale], equation: int | None = None) -> None:
         """All functions are of positions."""
         q = x.chunk(2, dim=-1)[0]
         self.inertia.measure(q, scales[0])

@@ -70,11 +70,13 @@ class SeparableSeries(SplitField):
         """Only positions may be periodic."""
         return [WIDE, WIDE + TURNS]
 
-    def measure(self, x: Tensor, scales: Sequence[Scale]) -> None:
+    def measure(self, x: Tensor, scales: Sequence[Scale], equation: int | None = None) -> None:
         """Each half of the state has its own units and its own scale."""
         q, p = x.chunk(2, dim=-1)
-        self.kinetic.measure(p, scales[0])
-        self.potential.measure(q, scales[1])
+        if equation != 1:
+            self.kinetic.measure(p, scales[0])
+        if equation != 0:
+            self.potential.measure(q, scales[1])
 
     def drift(self, p: Tensor, topology: Topology) -> Tensor:
         """dT/dp."""

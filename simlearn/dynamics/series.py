@@ -50,8 +50,11 @@ class Series(Protocol):
         ...
 
     @abstractmethod
-    def measure(self, x: Tensor, scales: Sequence[Scale]) -> None:
-        """Take boxes and units from samples ``[samples, dim]``, and one scale an equation."""
+    def measure(self, x: Tensor, scales: Sequence[Scale], equation: int | None = None) -> None:
+        """Take boxes and units from samples ``[samples, dim]``, and one scale an equation.
+
+        Of one equation alone, only what it needs is taken.
+        """
         ...
 
     @abstractmethod
@@ -123,7 +126,7 @@ class GenericSeries(HamiltonianField):
         """Momenta have no period, so neither has the energy."""
         return [WIDE]
 
-    def measure(self, x: Tensor, scales: Sequence[Scale]) -> None:
+    def measure(self, x: Tensor, scales: Sequence[Scale], equation: int | None = None) -> None:
         """One scale for the whole state."""
         self.functions.measure(x, scales[0])
 

@@ -104,7 +104,7 @@ def _chosen(model: Series, number: int, design: Design) -> tuple[list[Scale], Re
     found = []
     part, most = design.some(LOOK // design.x.shape[1]), COSINES if design.noisy else EXACT
     for scale in offers:
-        model.measure(design.x, [scale] * count)
+        model.measure(design.x, [scale] * count, number)
         found.append(_solved(model, number, part, part.weight, most=most))
     clean = all(one.clean for one, _ in found)
     scores = [error if clean else -one.evidence for one, error in found]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -23,25 +24,41 @@ class Regression:
     """A solved regression y ≈ A w.
 
     Attributes:
-        weights: w, ``[K]``.
+        source: What it is solved from.
         ridge: λ.
         noise: Variance of the residual.
         evidence: Log marginal likelihood, up to a constant that no choice changes.
-        basis: ``[K, r]``: directions of w that the data see, the free ones first.
-        free: How many directions of the basis no prior holds.
         decades: Ridge over the largest squared singular value, log10.
         clean: Whether the residual is too small to be noise, or no ridge is small enough: then it
             is the features that limit the fit.
     """
 
-    weights: Tensor
+    source: Decomposed
     ridge: float
     noise: float
     evidence: float
-    basis: Tensor
-    free: int
     decades: float
     clean: bool
+
+    @cached_property
+    def weights(self) -> Tensor:
+        """W, ``[K]``."""
+        return self.source.weights(self.source.s.new_tensor([self.ridge]))[:, 0]
+
+    @property
+    def free(self) -> int:
+        """How many directions of the basis no prior holds."""
+        return int(self.source.free.sum())
+
+    @cached_property
+    def basis(self) -> Tensor:
+        """``[K, r]``: directions of w that the data see, the free ones first."""
+        own, k = self.source, self.free
+        kept = (own.s > RANK * own.top) & (own.s.square() > HELD * self.ridge)
+        basis = own.s.new_zeros(len(own.held), k + int(kept.sum()))
+        basis[own.free, :k] = torch.eye(k, dtype=own.s.dtype)
+        basis[own.held, k:] = own.vt.T[:, kept]
+        return basis
 
 
 @dataclass(frozen=True)
@@ -119,20 +136,14 @@ class Decomposed:
         self, best: int, ridges: Tensor, likelihood: Tensor, noise: Tensor
     ) -> Regression:
         """The solution at one of the ridges, of which likelihood and noise are known."""
-        k, ridge = int(self.free.sum()), ridges[best : best + 1]
-        seen = self.vt.T[:, (self.s > RANK * self.top) & (self.s.square() > HELD * ridge)]
-        basis = torch.zeros(len(self.held), k + seen.shape[1], dtype=self.s.dtype)
-        basis[self.free, :k] = torch.eye(k, dtype=self.s.dtype)
-        basis[self.held, k:] = seen
+        ridge, variance = float(ridges[best]), float(noise[best])
         return Regression(
-            self.weights(ridge)[:, 0],
-            float(ridge),
-            float(noise[best]),
+            self,
+            ridge,
+            variance,
             float(likelihood[best]),
-            basis,
-            k,
-            math.log10(float(ridge) / self.top**2),
-            float(noise[best]) * self.count <= CLEAN * self.square or best == 0,
+            math.log10(ridge / self.top**2),
+            variance * self.count <= CLEAN * self.square or best == 0,
         )
 
 

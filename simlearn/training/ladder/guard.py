@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -51,10 +53,10 @@ def _stride(model: Series, samples: Samples, reach: Tensor) -> int:
     """Intervals of the data that one Runge-Kutta step may span here."""
     x, rates = samples.x[:, 0], model.rates()
     dt, longest = samples.t.diff(dim=1).amax(1, keepdim=True), samples.shape[1] // 3
-    stride = 1
-    while 2 * stride <= longest:
-        fine, coarse = (step(rates, x, 2 * stride * dt, parts) for parts in (2, 1))
-        if not bool(((fine - coarse).abs() <= CLOSE * reach).all()):
+    stride = 2 ** int(math.log2(max(longest, 1)))
+    while stride > 1:
+        fine, coarse = (step(rates, x, stride * dt, parts) for parts in (2, 1))
+        if bool(((fine - coarse).abs() <= CLOSE * reach).all()):
             break
-        stride *= 2
+        stride //= 2
     return stride

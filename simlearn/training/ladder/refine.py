@@ -80,16 +80,16 @@ def _refine(
         return Joint(model, observed, basis, groups), starts
 
     usable = next((w for w in WINDOWS if not Joint.lost(*fit_of(w), known)), WINDOWS[-1])
-    ends, longest = None, 0
+    fit, ends, longest = None, None, 0
     for window in WINDOWS[WINDOWS.index(usable) :: -1]:
-        fit, starts = fit_of(window)
-        if fit.lost(starts, known):
+        next_fit, starts = fit_of(window)
+        if next_fit.lost(starts, known):
             break
-        longest = window
+        fit, longest = next_fit, window
         ends, known = fit.run(starts, known, ITERATIONS)
         gains += [one["gained"] for one in fit.history]
     beyond = (known.state.square() - (SURE * noise).square()).clamp_min(0).sqrt() / spread
-    if ends is None or not math.isfinite(fit.cost):  # every piece was lost: nothing was fitted
+    if fit is None or not math.isfinite(fit.cost):  # every piece was lost: nothing was fitted
         beyond = torch.full_like(beyond, torch.inf)
     told = {
         "iterations": len(gains),
@@ -97,15 +97,15 @@ def _refine(
         "longest_piece": longest,
         "directions": basis.shape[1],
         "scales": [str(scale) for scale in closed.scales],
-        "runge_kutta_steps": fit.parts,
-        "trajectories": len(starts),
+        "runge_kutta_steps": 0 if fit is None else fit.parts,
+        "trajectories": 0 if fit is None else len(fit.samples.x),
         "state_noise": known.state.tolist(),
         "slope_noise": known.slope.tolist() if samples.slope is not None else None,
         "beyond_noise": float(beyond.max()),
     }
 
     def evidence() -> float:
-        return -math.inf if ends is None else fit.evidence(ends, known)
+        return -math.inf if fit is None or ends is None else fit.evidence(ends, known)
 
     return told, float(beyond.max()), evidence
 

@@ -45,19 +45,20 @@ class Samples:
         if max((one.steps for one in training), default=0) < 2:
             raise DataError("A trajectory of one state says nothing about motion; give two.")
         derivatives = derivatives and all(one.derivative is not None for one in training)
-        parts = [_rows(one, derivatives).begun() for one in training if one.steps > 1]
-        parts = [part.take(part.mask.sum(1) > 1) for part in parts]
-        if not sum(len(part.t) for part in parts):
-            raise DataError("No trajectory has two complete states; there is nothing to learn.")
-        steps = max(part.t.shape[1] for part in parts)
-        parts = [part.padded(steps) for part in parts]
+        steps = max(one.steps for one in training)
+        parts = [_rows(one, derivatives).padded(steps) for one in training if one.steps > 1]
         slopes = [part.slope for part in parts if part.slope is not None]
-        return Samples(
+        joined = Samples(
             torch.cat([part.t for part in parts]),
             torch.cat([part.x for part in parts]),
             torch.cat(slopes) if derivatives else None,
             torch.cat([part.mask for part in parts]),
         )
+        found = joined.without_gaps().begun()
+        found = found.take(found.mask.sum(1) > 1)
+        if not len(found.t):
+            raise DataError("No trajectory has two complete states; there is nothing to learn.")
+        return found.ended()
 
     @cached_property
     def noise(self) -> Tensor:
@@ -82,6 +83,27 @@ class Samples:
         slope = None if self.slope is None else last(self.slope)
         none = self.mask.new_zeros(len(self.mask), more)
         return Samples(last(self.t), last(self.x), slope, torch.cat([self.mask, none], dim=1))
+
+    def without_gaps(self) -> Samples:
+        """Numbers that are missing as zeros that are not there."""
+        bad = ~self.x.isfinite().all(-1)
+        if self.slope is not None:
+            bad = bad | ~self.slope.isfinite().all(-1)
+        if not bool(bad.any()):
+            return self
+        none = bad[..., None]
+        slope = None if self.slope is None else torch.where(none, 0.0, self.slope)
+        return Samples(
+            self.t, torch.where(none, 0.0, self.x), slope, torch.where(bad, 0.0, self.mask)
+        )
+
+    def ended(self) -> Samples:
+        """No longer than the last sample that is there."""
+        steps = int((self.mask > 0).any(0).nonzero()[-1]) + 1
+        if steps == self.t.shape[1]:
+            return self
+        slope = None if self.slope is None else self.slope[:, :steps]
+        return Samples(self.t[:, :steps], self.x[:, :steps], slope, self.mask[:, :steps])
 
     def begun(self) -> Samples:
         """Every trajectory from its first complete state on."""
@@ -124,15 +146,10 @@ def _rows(one: Trajectory, derivatives: bool) -> Samples:
     t = one.t.double()
     t = t[:, one.topology.system] if t.ndim == 2 else t[:, None].expand(-1, one.topology.rows)
     mask = torch.ones_like(t) if one.mask is None else one.mask.double()
-    x = one.x.double()
-    bad = ~x.isfinite().all(-1)
     slope = None
     if derivatives and one.derivative is not None:
         slope = one.derivative.double().movedim(1, 0)
-        bad = bad | ~one.derivative.isfinite().all(-1)
-        slope = torch.where(bad.T[..., None], 0.0, slope)
-    x = torch.where(bad[..., None], 0.0, x)
-    return Samples(t.T, x.movedim(1, 0), slope, torch.where(bad, 0.0, mask).T)
+    return Samples(t.T, one.x.double().movedim(1, 0), slope, mask.T)
 
 
 def noise_of(samples: Samples) -> Tensor:
@@ -154,7 +171,8 @@ def noise_of(samples: Samples) -> Tensor:
 
 def _differences(samples: Samples, width: int) -> Tensor:
     """Typical size of the divided differences of ``width`` samples, as of a normal variable."""
-    t = samples.t.unfold(1, width, 1)
+    shared = bool((samples.t == samples.t[:1]).all())
+    t = (samples.t[:1] if shared else samples.t).unfold(1, width, 1)
     apart = t[..., :, None] - t[..., None, :] + torch.eye(width, dtype=t.dtype)
     logs = apart.abs().clamp_min(torch.finfo(t.dtype).tiny).log().sum(-1)
     sign = torch.tensor([(-1.0) ** k for k in range(width)], dtype=t.dtype)

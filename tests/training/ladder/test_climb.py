@@ -13,6 +13,7 @@ from simlearn.training.ladder.climb import climb
 from simlearn.training.ladder.closed import solve
 from simlearn.training.ladder.design import Design
 from simlearn.training.ladder.guard import blown
+from simlearn.training.ladder.joint import Joint
 from simlearn.training.ladder.samples import Samples
 from simlearn.training.ladder.smooth import evened
 
@@ -125,6 +126,21 @@ def test_states_alone_beside_a_degree_of_freedom_at_rest(exact, monkeypatch):
     field = exact.with_idle(exact.pendulum)
     found = climb(Samples.of(exact.drawn(field, begin, exact.clock(31, 0.1), slopes=False)))
     assert found.record["joint"]["iterations"] > 0
+
+
+def test_paths_that_are_lost_when_long_are_fitted_in_pieces(exact, monkeypatch):
+    lost = Joint.lost
+    monkeypatch.setattr(
+        Joint, "lost", lambda fit, *given: fit.samples.shape[1] > 25 or lost(fit, *given)
+    )
+    begin, times = exact.starts(8, 2), exact.clock(41, 0.1)
+    data = exact.drawn(exact.pendulum, begin, times, noise=0.05, slopes=False)
+    found = climb(Samples.of(data))
+    joint = found.record["joint"]
+    assert joint["longest_piece"] == 24
+    assert joint["trajectories"] == 16
+    assert joint["tried"] > 1
+    assert exact.missed(found.model, exact.pendulum) < 0.01
 
 
 @pytest.mark.parametrize("joint", [True, False])
