@@ -17,6 +17,7 @@ from simlearn.training.network.fit import EXACT, error_of, newton, weak
 
 SIZES = ((4, 0), (10, 5), (12, 8))  # splines of a node and of a pair
 HORIZONS = 2  # factor by which a horizon that starts at two stamps grows
+HOPELESS = 0.3  # error on the first stamps above which nothing of the kind moves the data
 SMALLER = 0.9  # of the error of a smaller basis that a larger one has to reach
 
 
@@ -91,11 +92,16 @@ def _fitted(level: Level, data: Sequence[Data]) -> None:
 
 
 def grow(level: Level, data: Sequence[Data]) -> None:
-    """From zero coefficients, on the first stamps, then on more and more of them."""
+    """From zero coefficients, on the first stamps, then on more and more of them.
+
+    The level stays lost where not even the first stamps can be followed.
+    """
     steps, most = 2, max(len(one.t) for one in data)
     while steps < most:
         some = [one.until(min(steps, len(one.t))) for one in data]
         reached = newton(level.model, some, [])
         level.record["stages"].append({"stage": f"first {steps} stamps", "error": reached})
+        if not reached < HOPELESS:
+            return
         steps = HORIZONS * steps
     level.error = error_of(level.model, data)
