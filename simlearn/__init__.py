@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from simlearn.training.fit import fit as fit
     from simlearn.training.ladder import Ladder as Ladder
     from simlearn.training.ladder import ladder as ladder
+    from simlearn.training.network import NetworkLadder as NetworkLadder
+    from simlearn.training.network import network_ladder as network_ladder
     from simlearn.training.objective import Objective as Objective
     from simlearn.training.stabilizer import Stabilizer as Stabilizer
     from simlearn.training.start import ClosedForm as ClosedForm
@@ -85,6 +87,7 @@ _HOMES = {
     "training.objective": ("Objective",),
     "training.stabilizer": ("Stabilizer",),
     "training.ladder": ("Ladder", "ladder"),
+    "training.network": ("NetworkLadder", "network_ladder"),
     "training.start": ("ClosedForm", "Start"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

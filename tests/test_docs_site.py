@@ -25,7 +25,7 @@ from simlearn.training.module import SimulatorModule
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PLUGINS = ("mechanics", "chaos", "ephemeris")
+PLUGINS = ("mechanics", "chaos", "networks", "ephemeris")
 COMMON = {"--debug", "--allow-import", "--block", "--strict-plugins", "--help"}
 LIGHTNINGS = {"--print_config", "--seed_everything", "--config", "--trainer"}
 

@@ -9,6 +9,8 @@ from simlearn.dynamics.base import (
     gradient_of,
 )
 from simlearn.dynamics.constrained import ConstrainedEnergy, ConstrainedField
+from simlearn.dynamics.coupled import GraphCoupled
+from simlearn.dynamics.coupledseries import CoupledSeries
 from simlearn.dynamics.dissipative import PortHamiltonian, RayleighField
 from simlearn.dynamics.energy import Energy, SeparableEnergy
 from simlearn.dynamics.graph import Newtonian, PairField
@@ -23,6 +25,7 @@ from simlearn.dynamics.metriplectic import Metriplectic
 from simlearn.dynamics.neural import Flattened, MLPField, Standardizable
 from simlearn.dynamics.pairforce import PairForce
 from simlearn.dynamics.pairs import PairEnergy
+from simlearn.dynamics.pairterms import EdgeNetwork, Factorised, PairTerm
 from simlearn.dynamics.separable import SeparableSeries
 from simlearn.dynamics.series import GenericSeries
 from simlearn.dynamics.shears import SymplecticMap
@@ -33,12 +36,16 @@ __all__ = [
     "ConstantMassEnergy",
     "ConstrainedEnergy",
     "ConstrainedField",
+    "CoupledSeries",
     "Dynamics",
+    "EdgeNetwork",
     "Energy",
     "Estimate",
+    "Factorised",
     "Flattened",
     "GSympNet",
     "GenericSeries",
+    "GraphCoupled",
     "HamiltonianField",
     "HenonMap",
     "HenonNet",
@@ -56,6 +63,7 @@ __all__ = [
     "PairEnergy",
     "PairField",
     "PairForce",
+    "PairTerm",
     "PortHamiltonian",
     "RayleighField",
     "ResidualMap",

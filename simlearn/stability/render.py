@@ -52,17 +52,57 @@ def _ladder(record: Any) -> dict[str, Any] | None:
     """
     if not isinstance(record, Mapping) or not record.get("rungs"):
         return None
-    rows = [
-        [
-            str(rung.get("rung", "")),
-            _share(rung.get("cross_validated_error")),
-            _share(rung.get("beyond_noise")),
-            str(rung.get("coefficients", "")),
-            ", ".join(map(str, rung.get("scales", ()))),
-        ]
-        for rung in record["rungs"]
+    network = any("stages" in rung for rung in record["rungs"])
+    return {
+        **(NETWORK if network else ENERGY),
+        "rows": [(_size_of_basis if network else _rung)(rung) for rung in record["rungs"]],
+        "choice": str(record.get("choice", "")),
+        "words": list(_words(record)),
+    }
+
+
+ENERGY = {
+    "title": "How the energy was found",
+    "lead": "In closed form, from the most structured energy to the most general, as far as the "
+    "data ask.",
+    "head": (
+        "stage",
+        "error on trajectories left out",
+        "beyond noise",
+        "coefficients",
+        "length scales",
+    ),
+}
+NETWORK = {
+    "title": "How the network was found",
+    "lead": "In closed form, from the smallest basis to the largest, as far as whole rollouts from "
+    "the first states come closer to the training data.",
+    "head": ("basis", "error of whole rollouts", "stages", "coefficients", "what each stage left"),
+}
+
+
+def _rung(rung: Mapping[str, Any]) -> list[str]:
+    return [
+        str(rung.get("rung", "")),
+        _share(rung.get("cross_validated_error")),
+        _share(rung.get("beyond_noise")),
+        str(rung.get("coefficients", "")),
+        ", ".join(map(str, rung.get("scales", ()))),
     ]
-    return {"rows": rows, "choice": str(record.get("choice", "")), "words": list(_words(record))}
+
+
+def _size_of_basis(rung: Mapping[str, Any]) -> list[str]:
+    stages = rung.get("stages", ())
+    told: dict[str, str] = {}  # of stages that follow one another under one name, the last
+    for one in stages:
+        told[str(one.get("stage", ""))] = _share(one.get("error"))
+    return [
+        str(rung.get("rung", "")),
+        _share(rung.get("error")),
+        str(len(stages)),
+        str(rung.get("coefficients", "")),
+        ", ".join(f"{name}: {error}" for name, error in told.items()),
+    ]
 
 
 def _share(value: Any) -> str:

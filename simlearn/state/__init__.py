@@ -4,8 +4,10 @@ A state is always ``[rows, dim]``. A vector system is one row and no edges; a ba
 union.
 """
 
+from simlearn.state.aggregation import Aggregation
 from simlearn.state.graph import Graph
+from simlearn.state.operator import Adjacency
 from simlearn.state.topology import Topology
 from simlearn.state.trajectory import Status, Trajectory
 
-__all__ = ["Graph", "Status", "Topology", "Trajectory"]
+__all__ = ["Adjacency", "Aggregation", "Graph", "Status", "Topology", "Trajectory"]

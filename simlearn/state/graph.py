@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 
 from simlearn.component import DataError
+from simlearn.state.operator import Csr, lasting
+
+CACHED = ("pairs", "by_target", "by_source")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +54,24 @@ class Graph:
         return digest.hexdigest()
 
     @cached_property
+    def by_target(self) -> Csr:
+        """The edges that arrive at each row: sums over neighbours go through it."""
+        return self._sorted("by_target")
+
+    @cached_property
+    def by_source(self) -> Csr:
+        """The edges that leave each row: the transpose, for derivatives."""
+        return self._sorted("by_source")
+
+    @lasting
+    def _sorted(self, name: str) -> Csr:
+        if self._parts:
+            return Csr.union([getattr(part, name) for part in self._parts])
+        row, column = self.edge_index.flip(0) if name == "by_target" else self.edge_index
+        return Csr.of(row, column, self.rows)
+
+    @cached_property
+    @lasting
     def pairs(self) -> Tensor | None:
         """Each undirected edge once, ``[2, E/2]``.
 
@@ -71,16 +92,26 @@ class Graph:
     def _copies(self) -> dict[Any, Graph]:
         return {}
 
+    @cached_property
+    def _parts(self) -> tuple[Graph, ...]:
+        """What a union was made of."""
+        return ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The graph alone: what follows from it is made again."""
+        return {"edge_index": self.edge_index, "rows": self.rows}
+
     def repeat(self, times: int) -> Graph:
         """The disjoint union of ``times`` copies.
 
-        Caches are carried over with offsets, nothing is sorted.
+        Caches are carried over with offsets: one copy is sorted at most.
         """
         if times not in self._copies:
             self._copies[times] = Graph.union([self] * times)
         return self._copies[times]
 
     @staticmethod
+    @lasting
     def union(graphs: Sequence[Graph]) -> Graph:
         """The disjoint union of graphs, rows in order."""
         offsets = np.cumsum([0] + [g.rows for g in graphs])
@@ -92,8 +123,10 @@ class Graph:
             joined.__dict__["pairs"] = torch.cat(pairs, dim=1)
         else:
             joined.__dict__["pairs"] = None
+        joined.__dict__["_parts"] = tuple(graphs)
         return joined
 
+    @lasting
     def to(self, device: torch.device | str) -> Graph:
         """The same graph on another device, with its caches; one copy a device is kept."""
         device = torch.device(device)
@@ -101,7 +134,9 @@ class Graph:
             return self
         if device not in self._copies:
             moved = Graph(self.edge_index.to(device), self.rows)
-            if "pairs" in self.__dict__:
-                moved.__dict__["pairs"] = None if self.pairs is None else self.pairs.to(device)
+            for name in CACHED:
+                if name in self.__dict__:
+                    value = getattr(self, name)
+                    moved.__dict__[name] = None if value is None else value.to(device)
             self._copies[device] = moved
         return self._copies[device]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from simlearn.component import DataError
+from simlearn.state.aggregation import Aggregation, adjacency_of, refuse_infinite
 from simlearn.state.graph import Graph
+from simlearn.state.operator import Adjacency, lasting, recorded
+
+OPERATED = ("graph", "edge_attr", "system", "num_systems")  # what an adjacency follows from
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,10 +103,64 @@ class Topology:
         """Give each row the value of its system: ``[systems, ...]`` to ``[rows, ...]``."""
         return value if self.one_row_each else value[self.system]
 
+    @lasting
+    def adjacency(self, aggregation: Aggregation = "sum", weight: int | None = None) -> Adjacency:
+        """A, for sums over neighbours; the same object every time it is asked for.
+
+        An edge s → t stands at A[t, s]: sums arrive at targets. Edges that occur twice count twice,
+        and rows without incoming edges get zero.
+
+        Args:
+            aggregation: What divides the weight of an edge. "sum": nothing. "mean": the strength Σⱼ
+                Aᵢⱼ of its target. "symmetric": the root of the strengths of target and source.
+                "graphon": the rows of its system, for dense graphs. "mean_degree": the mean
+                strength of its system, n·α of a graphon scaled to be sparse.
+            weight: Column of ``edge_attr``; ones where it is None.
+
+        Raises:
+            DataError: There is no such column, or a weight is not finite, or negative where a
+                strength divides.
+        """
+        key = (aggregation, weight)
+        if key not in self._operators:
+            self._operators[key] = adjacency_of(self, aggregation, weight)
+        return self._operators[key]
+
+    @cached_property
+    def _operators(self) -> dict[Any, Adjacency]:
+        return {}
+
+    def finite(self, name: Literal["edge_attr", "node_attr"]) -> Tensor | None:
+        """An attribute whose values networks see, looked at once.
+
+        Raises:
+            DataError: A value is not finite.
+        """
+        value: Tensor | None = getattr(self, name)
+        if value is None or self._looked.get(name) is value or recorded():
+            return value
+        if not torch._C._are_functorch_transforms_active():
+            refuse_infinite(self, name, value)
+            self._looked[name] = value
+        return value
+
+    @cached_property
+    def _looked(self) -> dict[str, Tensor]:
+        return {}
+
     def replace(self, **changes: Any) -> Topology:
         """The same graph with other attributes."""
-        return replace(self, **changes)
+        changed = replace(self, **changes)
+        changed.__dict__["_looked"] = self._looked
+        if all(getattr(changed, name) is getattr(self, name) for name in OPERATED):
+            changed.__dict__["_operators"] = self._operators
+        return changed
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is cached: it is made again."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
+
+    @lasting
     def repeat(self, times: int) -> Topology:
         """``times`` copies side by side; the same object every time it is asked for."""
         if times == 1:
@@ -133,6 +191,7 @@ class Topology:
         return Topology(Graph(edges, rows), node_type=node_type, node_names=node_names)
 
     @staticmethod
+    @lasting
     def union(parts: Sequence[Topology], graph: Graph | None = None) -> Topology:
         """The disjoint union, rows and systems in order.
 
@@ -158,6 +217,7 @@ class Topology:
             **joined,
         )
 
+    @lasting
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Topology:
         """The same topology on a device, its real attributes in a dtype.
 
@@ -176,5 +236,5 @@ class Topology:
                 if value is not None:
                     changes[name] = value.to(device, dtype if value.is_floating_point() else None)
             same = all(getattr(self, name) is value for name, value in changes.items())
-            self._copies[key] = self if same else replace(self, **changes)
+            self._copies[key] = self if same else self.replace(**changes)
         return self._copies[key]

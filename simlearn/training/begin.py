@@ -86,8 +86,10 @@ def _log_start(module: SimulatorModule) -> None:
 
 def _rows(record: Mapping[str, Any]) -> Iterator[dict[str, float]]:
     for number, rung in enumerate(record.get("rungs", ())):
-        kept = ("cross_validated_error", "beyond_noise", "seconds")
+        kept = ("cross_validated_error", "beyond_noise", "error", "seconds")
         yield {"rung": number, **{f"rung_{key}": rung[key] for key in kept if key in rung}}
+        for stage, one in enumerate(rung.get("stages", ())):
+            yield {"rung": number, "stage": stage, "stage_error": one["error"]}
     for number, gain in enumerate(record.get("joint", {}).get("gains", ())):
         yield {"joint_iteration": number, "joint_gain": gain}
 
@@ -95,15 +97,7 @@ def _rows(record: Mapping[str, Any]) -> Iterator[dict[str, float]]:
 def told(record: Mapping[str, Any]) -> str:
     """The record of a start for people, one stage a line."""
     lines = [f"  states: {record['states']}"] if "states" in record else []
-    for rung in record.get("rungs", ()):
-        beyond = rung.get("beyond_noise")
-        lines.append(
-            f"  {rung['rung']}: error on trajectories left out "
-            f"{rung['cross_validated_error']:.3%}"
-            + ("" if beyond is None else f", {beyond:.3%} beyond noise")
-            + f"; scales {', '.join(rung['scales'])}"
-            + (f" ({rung['note']})" if "note" in rung else "")
-        )
+    lines += [_rung(one) for one in record.get("rungs", ())]
     if "choice" in record:
         lines.append(f"  chosen: {record['choice']}" + _because(record))
     if "joint" in record:
@@ -120,6 +114,22 @@ def told(record: Mapping[str, Any]) -> str:
             "the ridge; believe short ones only"
         )
     return "".join(f"{line}\n" for line in lines)
+
+
+def _rung(rung: Mapping[str, Any]) -> str:
+    if "stages" in rung:
+        steps = ", ".join(f"{one['stage']} {one['error']:.2%}" for one in rung["stages"][-1:])
+        return (
+            f"  {rung['rung']}: whole rollouts {rung['error']:.3%} off the data after "
+            f"{len(rung['stages'])} stages, the last: {steps}"
+        )
+    beyond = rung.get("beyond_noise")
+    return (
+        f"  {rung['rung']}: error on trajectories left out {rung['cross_validated_error']:.3%}"
+        + ("" if beyond is None else f", {beyond:.3%} beyond noise")
+        + f"; scales {', '.join(rung['scales'])}"
+        + (f" ({rung['note']})" if "note" in rung else "")
+    )
 
 
 def _because(record: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ import simlearn_chaos
 import simlearn_checks
 import simlearn_ephemeris
 import simlearn_mechanics
+import simlearn_networks
 import simlearn_stabilizers
 from simlearn import catalog
 from simlearn.component import Component
@@ -16,6 +17,7 @@ from simlearn.component import Component
 test_core = simlearn.testing.contract(catalog.CoreComponents())
 test_mechanics = simlearn.testing.contract(simlearn_mechanics)
 test_chaos = simlearn.testing.contract(simlearn_chaos)
+test_networks = simlearn.testing.contract(simlearn_networks)
 test_ephemeris = simlearn.testing.contract(simlearn_ephemeris)
 test_stabilizers = simlearn.testing.contract(simlearn_stabilizers)
 test_checks = simlearn.testing.contract(simlearn_checks)

@@ -1,0 +1,134 @@
+"""One level of the program: a ridge by rollouts, then Gauss-Newton through whole trajectories."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from simlearn.dynamics.coupledseries import CoupledSeries
+from simlearn.training.network.course import Data, Tangent, path, sensitivities
+from simlearn.training.network.weak import Normal, along_data, along_own
+
+RIDGES = 10.0 ** torch.arange(-12, -1, dtype=torch.float64)
+AGAIN = 2  # times that the weak form is solved along own paths
+ITERATIONS = 15
+ENOUGH = 1e-3  # part of the cost: a gain that is not worth another iteration
+EXACT = 1e-7  # root mean square error, of the size of the states, below which nothing is gained
+
+
+def error_of(model: CoupledSeries, data: Sequence[Data], most: float = math.inf) -> float:
+    """Of whole rollouts from the first states; infinite where one is lost, or above ``most``."""
+    squares, size = 0.0, sum(float(one.x.square().sum()) for one in data) or 1.0
+    for one in data:
+        x = path(model, one, most**2 * size - squares)
+        if len(x) < len(one.t):
+            return math.inf
+        squares += float((x - one.x).square().sum())
+    return math.sqrt(squares / size)
+
+
+def best_ridge(model: CoupledSeries, normal: Normal, data: Sequence[Data]) -> float:
+    """Load the ridge whose rollouts stay closest to the data; their error."""
+    best, kept = math.inf, model.coefficients.detach().clone()
+    for candidate in normal.path(RIDGES):
+        model.coefficients.copy_(candidate)
+        error = error_of(model, data, best)
+        if error < best:
+            best, kept = error, candidate
+    model.coefficients.copy_(kept)
+    return best
+
+
+def summed(parts: Sequence[Normal | None]) -> Normal | None:
+    """One set of normal equations; None where one is missing."""
+    found = [one for one in parts if one is not None]
+    if len(found) < len(parts):
+        return None
+    return Normal(
+        torch.stack([one.gram for one in found]).sum(0),
+        torch.stack([one.right for one in found]).sum(0),
+    )
+
+
+def weak(model: CoupledSeries, data: Sequence[Data], stages: list[dict[str, float | str]]) -> float:
+    """The weak form along the data, then along the model's own paths while that helps."""
+    normal = summed([along_data(model, one) for one in data])
+    assert normal is not None  # along the data, nothing is lost
+    error = best_ridge(model, normal, data)
+    stages.append({"stage": "weak form", "error": error})
+    for _ in range(AGAIN):
+        own = summed([along_own(model, one) for one in data]) if math.isfinite(error) else None
+        if own is None or error < EXACT:
+            break
+        kept, before = model.coefficients.detach().clone(), error
+        error = best_ridge(model, own, data)
+        stages.append({"stage": "weak form, own paths", "error": error})
+        if not error < 0.9 * before:
+            if not error < before:
+                model.coefficients.copy_(kept)
+                error = before
+            break
+    return error
+
+
+def newton(
+    model: CoupledSeries,
+    data: Sequence[Data],
+    stages: list[dict[str, float | str]],
+    iterations: int = ITERATIONS,
+) -> float:
+    """Levenberg-Marquardt on whole trajectories, from the coefficients that are loaded."""
+    tangents = [Tangent(one.topology, model.dim) for one in data]
+    size = sum(float(one.x.square().sum()) for one in data)
+    damping, cost = 1e-6, math.inf
+    for _ in range(iterations):
+        system = _system(model, data, tangents)
+        if system is None:
+            break
+        gram, right, cost = system
+        kept, before = model.coefficients.detach().clone(), cost
+        for _ in range(8):
+            step = _solved(gram, right, damping)
+            model.coefficients.copy_(kept + step.reshape(kept.shape))
+            cost = error_of(model, data, math.sqrt(before / size)) ** 2 * size
+            if cost < before:
+                break
+            damping = max(10 * damping, 1e-9)
+        else:
+            model.coefficients.copy_(kept)
+            cost = before
+            break
+        damping /= 10
+        stages.append({"stage": "trajectories", "error": math.sqrt(cost / size)})
+        if before - cost < ENOUGH * before or math.sqrt(cost / size) < EXACT:
+            break
+    return math.sqrt(cost / size)
+
+
+def _system(
+    model: CoupledSeries, data: Sequence[Data], tangents: Sequence[Tangent]
+) -> tuple[Tensor, Tensor, float] | None:
+    count = model.coefficients.numel()
+    gram, right = model.coefficients.new_zeros(count, count), model.coefficients.new_zeros(count)
+    cost = 0.0
+    for one, tangent in zip(data, tangents, strict=True):
+        step = 0
+        for step, (x, s) in enumerate(sensitivities(model, one, tangent), start=1):
+            missed = (one.x[step] - x).flatten()
+            gram.addmm_(s.T, s)
+            right.addmv_(s.T, missed)
+            cost += float(missed.square().sum())
+        if step < len(one.t) - 1:
+            return None
+    return gram, right, cost
+
+
+def _solved(gram: Tensor, right: Tensor, damping: float) -> Tensor:
+    scale = gram.diagonal().clamp_min(1e-24 * float(gram.diagonal().max())).rsqrt()
+    scaled = scale[:, None] * gram * scale
+    scaled.diagonal().add_(damping + 1e-13)
+    found: Tensor = scale * torch.linalg.solve(scaled, scale * right)
+    return found

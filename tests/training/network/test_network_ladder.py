@@ -1,0 +1,187 @@
+"""The program for networks: derivatives, known laws found, refusals, and other graphs."""
+
+import json
+import math
+
+import pytest
+import torch
+
+import simlearn
+from simlearn import Simulator, Topology, Trajectory
+from simlearn.component import DataError, NumericalError
+from simlearn.dynamics.coupledseries import CoupledSeries
+from simlearn.integrators import DormandPrince
+from simlearn.training.network import levels, network_ladder
+from simlearn.training.network.course import Data, Tangent, path, sensitivities
+from simlearn.training.network.fit import error_of
+from simlearn.training.network.start import NetworkLadder, gathered
+from simlearn.training.network.weak import along_own
+from simlearn_networks import ErdosRenyi, GeneRegulation, Grid8, Heat, Mutualistic
+
+
+def drawn(system, count=1, steps=41, dt=0.05, seed=0):
+    return list(system.draw(range(count), simlearn.sample_times(steps, dt), seed))
+
+
+def grid(system, side=8, **arguments):
+    return system(graph=Grid8(side=side), **arguments)
+
+
+@pytest.fixture(autouse=True)
+def two_sizes(monkeypatch):
+    """The largest basis takes the longest, and says nothing else."""
+    monkeypatch.setattr(levels, "SIZES", levels.SIZES[:2])
+
+
+@pytest.fixture(scope="module")
+def heat():
+    return drawn(grid(Heat, 6, highest=5.0), steps=25, dt=0.08)
+
+
+@pytest.fixture(scope="module")
+def learned(heat):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(levels, "SIZES", levels.SIZES[:1])
+        return network_ladder(heat)
+
+
+@torch.no_grad()
+def missed(simulator, one):
+    """Error of a whole rollout over the size of the states."""
+    rolled = simulator.through(one.x[0].double(), one.t, one.topology)
+    assert rolled.status == "ok"
+    return float((rolled.x - one.x).abs().mean() / one.x.abs().mean())
+
+
+def series(data, own=4, pair=0, seed=0, size=0.02):
+    field = CoupledSeries(1, own, pair).requires_grad_(False)
+    field.measure(data.x.flatten(0, 1))
+    rng = torch.Generator().manual_seed(seed)
+    noise = torch.randn(field.coefficients.shape, generator=rng, dtype=torch.float64)
+    field.coefficients.copy_(size * noise)
+    return field
+
+
+def test_paths_meet_a_tight_solver(heat):
+    (data,) = gathered(heat)
+    field = series(data)
+    tight = Simulator(field, DormandPrince(rtol=1e-12, atol=1e-12), 0.05)
+    wanted = tight.through(data.x[0], data.t, data.topology).x
+    assert float((path(field, data) - wanted).abs().max()) < 1e-5 * float(wanted.abs().max())
+
+
+def test_sensitivities_are_derivatives_of_paths(heat):
+    (data,) = gathered(heat)
+    data = data.until(6)
+    field = series(data)
+    found = list(sensitivities(field, data, Tangent(data.topology, 1)))
+    kept = field.coefficients.clone()
+    for k in range(0, len(kept), 3):
+        ends = []
+        for sign in (1, -1):
+            field.coefficients.copy_(kept)
+            field.coefficients[k] += sign * 1e-6
+            ends.append(path(field, data)[-1])
+        wanted = (ends[0] - ends[1]).flatten() / 2e-6
+        torch.testing.assert_close(found[-1][1][:, k], wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_heat_is_found_and_forecast_on_other_graphs(learned, heat):
+    assert learned.provenance["ladder"]["choice"].endswith("functions")
+    assert missed(learned, heat[0]) < 1e-5
+    for other in (
+        grid(Heat, 20, highest=5.0),
+        Heat(graph=ErdosRenyi(nodes=50, p=0.1), highest=5.0),
+    ):
+        assert missed(learned, drawn(other, seed=3)[0]) < 1e-3
+
+
+@pytest.mark.parametrize("system", [GeneRegulation, Mutualistic])
+def test_laws_that_are_no_splines_are_followed(system):
+    data = drawn(grid(system, 8), steps=41)
+    assert missed(network_ladder(data), data[0]) < 0.02
+
+
+def test_several_trajectories_and_graphs_are_one_training(monkeypatch):
+    monkeypatch.setattr(levels, "SIZES", ((4, 0),))
+    system = Heat(graph=ErdosRenyi(nodes=15, p=0.3), highest=5.0, fresh=True)
+    data = drawn(system, count=3, steps=25)
+    assert len(gathered(data)) == 1
+    assert missed(network_ladder(data), drawn(grid(Heat, highest=5.0), seed=5)[0]) < 1e-3
+
+
+def test_irregular_times(heat, monkeypatch):
+    monkeypatch.setattr(levels, "SIZES", ((4, 0),))
+    kept = torch.tensor([0, 1, 2, 3, 5, 6, 8, 11, 14, 17, 20, 24])
+    (one,) = heat
+    some = Trajectory(one.t[kept], one.x[kept], one.topology)
+    assert missed(network_ladder([some]), one) < 1e-3
+
+
+def test_what_the_weak_form_loses_starts_from_zero(heat, monkeypatch):
+    monkeypatch.setattr(levels, "weak", lambda *given: math.inf)
+    monkeypatch.setattr(levels, "SIZES", ((4, 0),))
+    best, (record,) = levels.climbed(gathered(heat))
+    assert best.error < 1e-4
+    assert [one["stage"] for one in record["stages"]][:2] == ["first 2 stamps", "first 4 stamps"]
+
+
+@pytest.mark.parametrize(("larger", "kept"), [(0.95e-3, 10), (0.5e-3, 61), (math.inf, 10)])
+def test_a_larger_basis_has_to_help(heat, monkeypatch, larger, kept):
+    reached = {10: 1e-3, 61: larger}
+
+    def fitted(level, data):
+        level.error = reached[len(level.model.coefficients)]
+
+    monkeypatch.setattr(levels, "_fitted", fitted)
+    monkeypatch.setattr(levels, "weak", lambda *given: 1e-2)
+    best, record = levels.climbed(gathered(heat))
+    assert len(best.model.coefficients) == kept
+    assert len(record) == 2
+
+
+def test_a_path_that_explodes_is_lost_and_no_error(heat):
+    (data,) = gathered(heat)
+    field = series(data)
+    field.coefficients.copy_(torch.zeros_like(field.coefficients))
+    field.coefficients[0] = 1e6
+    assert len(path(field, data)) < len(data.t)
+    assert error_of(field, [data]) == math.inf
+    assert along_own(field, data) is None
+    assert len(list(sensitivities(field, data, Tangent(data.topology, 1)))) < len(data.t) - 1
+
+
+def test_noise_for_dynamics_is_left_to_the_network(monkeypatch):
+    monkeypatch.setattr(levels, "SIZES", ((4, 0),))
+    rng = torch.Generator().manual_seed(0)
+    topology = Grid8(side=4).draw(rng)
+    x = torch.randn(8, 16, 1, generator=rng, dtype=torch.float64)
+    with pytest.raises(NumericalError, match="No network in closed form"):
+        network_ladder([Trajectory(simlearn.sample_times(8, 0.1), x, topology)])
+
+
+def test_the_record_is_json_and_restores_the_size(learned):
+    record = json.loads(json.dumps(learned.provenance["ladder"]))
+    simulator = Simulator(CoupledSeries(1, 0, 0), DormandPrince(), 0.05)
+    NetworkLadder().restore(simulator, record)
+    simulator.load_state_dict(learned.state_dict())
+
+
+def test_bad_data_are_refused_in_a_sentence(heat):
+    (one,) = heat
+    with pytest.raises(DataError, match="no edges"):
+        network_ladder([Trajectory(one.t, one.x, Topology.isolated(36))])
+    with pytest.raises(DataError, match="at least 4 states"):
+        network_ladder([Trajectory(one.t[:3], one.x[:3], one.topology)])
+    gone = one.x.clone()
+    gone[3, 2] = torch.nan
+    with pytest.raises(DataError, match="missing"):
+        network_ladder([Trajectory(one.t, gone, one.topology)])
+    with pytest.raises(DataError, match="empty"):
+        network_ladder([])
+
+
+def test_data_until_is_a_beginning(heat):
+    (data,) = gathered(heat)
+    assert isinstance(data.until(5), Data)
+    assert len(data.until(5).t) == 5
