@@ -16,16 +16,16 @@ from simlearn import (
     Evidence,
     Film,
     Finding,
-    Line,
     Metric,
     Simulator,
     Trajectory,
 )
 from simlearn.plot import film
 from simlearn_checks.common import line, per, positive, row_names, since
+from simlearn_checks.orbits import TRUTH, orbits, track_of
 
-TRUTH = "(truth)"
 DRAWN = 8  # rows of one picture that can be told apart
+MANY = 32  # rows of which each is told; of more, the worst and the median
 MEANING = (
     "how far a forecast may be trusted, and until when. Chaotic systems part from any forecast in "
     "the end: a straight rise of the (logarithmic) error is that, an early jump is a wrong law."
@@ -34,6 +34,8 @@ MEANING = (
 
 class ForecastError(simlearn.Check):
     """Distance between a forecast and held-out data, body by body, at the end of the horizon.
+
+    Of more than 32 rows without limits of their own, the worst and the median are told.
 
     Args:
         horizon: Steps of the forecast.
@@ -121,6 +123,8 @@ class ForecastError(simlearn.Check):
 
     def _metrics(self, worst: Mapping[str, dict[str, float]], unit: str) -> list[Metric]:
         metrics = []
+        if len(worst) > MANY and not self.limits:
+            worst = _summed_up({k: v for k, v in worst.items() if k != self.origin})
         for body, found in worst.items():
             limit = (self.limits or {}).get(body, self.limit)
             if body == self.origin or limit is None:
@@ -182,7 +186,7 @@ class ForecastError(simlearn.Check):
         if tracks[TRUTH].shape[-1] < 2:
             times = {TRUTH: truth.t, **{name: one.t for name, one in rolled.items()}}
             lines = [
-                _track(name, times[name] - times[name][0], track[:, k, 0], names[k])
+                track_of(name, times[name] - times[name][0], track[:, k, 0], names[k])
                 for name, track in tracks.items()
                 for k in bodies
             ]
@@ -197,7 +201,7 @@ class ForecastError(simlearn.Check):
         if float(far[bodies].max()) <= 3 * middle:
             halves = {"Orbits": bodies}
         return {
-            title: _orbits(tracks, part, 1.6 * float(far[part].max()), names, unit)
+            title: orbits(tracks, part, 1.6 * float(far[part].max()), names, unit)
             for title, part in halves.items()
         }
 
@@ -208,27 +212,14 @@ class ForecastError(simlearn.Check):
         return [rows[round(k * (len(rows) - 1) / max(1, count - 1))] for k in range(count)]
 
 
-def _orbits(
-    tracks: Mapping[str, Tensor], rows: list[int], limit: float, names: list[str], unit: str
-) -> Curve:
-    lines = [
-        _track(name, _inside(track[:, k, 0], limit), _inside(track[:, k, 1], limit), names[k])
-        for name, track in tracks.items()
-        for k in rows
-    ]
-    caption = "Held-out data dotted, forecasts on top of them."
-    return Curve(lines, f"x{unit}", f"y{unit}", caption, equal=True)
-
-
-def _inside(values: Tensor, limit: float) -> Tensor:
-    """Values beyond the picture leave a gap."""
-    return torch.where(values.abs() <= limit, values, torch.nan)
-
-
-def _track(name: str, x: Tensor, y: Tensor, group: str) -> Line:
-    if name == TRUTH:
-        return Line(x.tolist(), y.tolist(), role="truth", group=group, label="held-out data")
-    return line(name, x, y, group)
+def _summed_up(worst: Mapping[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """The worst and the median row of each rollout."""
+    found: dict[str, dict[str, float]] = {"the worst row": {}, "the median row": {}}
+    for name in next(iter(worst.values())):
+        values = sorted(one[name] for one in worst.values())
+        found["the worst row"][name] = values[-1]
+        found["the median row"][name] = values[len(values) // 2]
+    return found
 
 
 def _common(one: Trajectory, truth: Trajectory) -> tuple[Tensor, Tensor, Tensor]:
