@@ -92,7 +92,9 @@ class SplineBasis(nn.Module):
     def _cells(self, inside: Tensor) -> tuple[Tensor, Tensor]:
         """In which cell each value lies, and how far, from 0 to 1."""
         place = ((inside / self.unit).asinh() - self.start) / self.gap
-        cell = place.floor().clamp(0, self.cells - 1)
+        cell = (
+            place.floor().nan_to_num(0.0).clamp(0, self.cells - 1)
+        )  # of NaN, any: values stay NaN
         return cell.long(), place - cell
 
     def _spread(self, cell: Tensor, four: Tensor) -> Tensor:

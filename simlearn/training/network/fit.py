@@ -16,7 +16,7 @@ RIDGES = 10.0 ** torch.arange(-12, -1, dtype=torch.float64)
 AGAIN = 2  # times that the weak form is solved along own paths
 ITERATIONS = 15
 ENOUGH = 1e-3  # part of the cost: a gain that is not worth another iteration
-EXACT = 1e-7  # root mean square error, of the size of the states, below which nothing is gained
+EXACT = 1e-5  # root mean square error, of the size of the states, below which nothing is gained
 
 
 def error_of(model: CoupledSeries, data: Sequence[Data], most: float = math.inf) -> float:

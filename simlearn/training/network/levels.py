@@ -12,7 +12,7 @@ import torch
 
 from simlearn.dynamics.coupledseries import CoupledSeries
 from simlearn.state import Aggregation
-from simlearn.training.network.course import Data
+from simlearn.training.network.course import Data, path
 from simlearn.training.network.fit import EXACT, error_of, newton, weak
 
 SIZES = ((4, 0), (10, 5), (12, 8))  # splines of a node and of a pair
@@ -42,22 +42,41 @@ def climbed(
 ) -> tuple[Level | None, list[dict[str, Any]]]:
     """The best level on the training data, and the record of all of them.
 
-    The weak form is solved at every size. Trajectories are then fitted at the size whose rollouts
-    stay closest, and at larger ones as long as the error falls. A size whose weak form loses every
-    rollout starts from zero, which cannot blow up, with a growing horizon.
+    The weak form is solved at every size, up to the first that is exact. Trajectories are then
+    fitted at the size whose rollouts stay closest, at larger ones as long as the error falls, and
+    at smaller ones where none of these lasts twice the time of the data. A size whose weak form
+    loses every rollout starts from zero, which cannot blow up, with a growing horizon.
     """
-    levels = [_started(data, sizes, aggregation, weight) for sizes in SIZES]
+    levels: list[Level] = []
+    for sizes in SIZES:
+        levels.append(_started(data, sizes, aggregation, weight))
+        if levels[-1].error < EXACT:
+            break
     first = min(range(len(levels)), key=lambda k: levels[k].error)
     best: Level | None = None
-    for level in levels[first:]:
-        if best is not None and best.error < EXACT:
+    for level in [*levels[first:], *levels[:first][::-1]]:
+        larger = best is None or len(level.model.coefficients) > len(best.model.coefficients)
+        if best is not None and (best.error < EXACT or not larger):
             break
-        _fitted(level, data)
+        if not level.error < EXACT:
+            _fitted(level, data)
         if best is not None and not level.error < SMALLER * best.error:
             continue
-        if math.isfinite(level.error):
+        if lasts(level.model, data):
             best = level
+        else:
+            level.record["lost"] = "rollouts over twice the time of the data are lost"
     return best, [level.record for level in levels]
+
+
+def lasts(model: CoupledSeries, data: Sequence[Data]) -> bool:
+    """Whether rollouts over twice the time of the data stay near their states."""
+    for one in data:
+        t = torch.cat([one.t, one.t[1:] + (one.t[-1] - one.t[0])])
+        x = torch.cat([one.x, one.x[-1:].expand(len(one.t) - 1, -1, -1)])
+        if len(path(model, Data(t, x, one.topology))) < len(t):
+            return False
+    return True
 
 
 def _started(

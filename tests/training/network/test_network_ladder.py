@@ -135,9 +135,34 @@ def test_a_larger_basis_has_to_help(heat, monkeypatch, larger, kept):
 
     monkeypatch.setattr(levels, "_fitted", fitted)
     monkeypatch.setattr(levels, "weak", lambda *given: 1e-2)
+    monkeypatch.setattr(levels, "lasts", lambda *given: True)
     best, record = levels.climbed(gathered(heat))
     assert len(best.model.coefficients) == kept
     assert len(record) == 2
+
+
+@pytest.mark.parametrize(("lasting", "kept"), [({10}, 10), ({10, 61}, 61), (set(), None)])
+def test_a_basis_has_to_last(heat, monkeypatch, lasting, kept):
+    errors = {10: 1e-2, 61: 1e-3}
+    monkeypatch.setattr(levels, "_fitted", lambda *given: None)
+    monkeypatch.setattr(levels, "weak", lambda model, *given: errors[len(model.coefficients)])
+    monkeypatch.setattr(levels, "lasts", lambda model, data: len(model.coefficients) in lasting)
+    best, record = levels.climbed(gathered(heat))
+    assert (best and len(best.model.coefficients)) == kept
+    assert ["lost" in one for one in record] == [
+        10 not in lasting and 61 not in lasting,
+        61 not in lasting,
+    ]
+
+
+def test_twice_the_time_of_the_data_is_looked_at(heat):
+    (data,) = gathered(heat)
+    field = series(data, size=0.0)
+    assert levels.lasts(field, [data])
+    duration = float(data.t[-1] - data.t[0])
+    field.coefficients[0] = 15 * float(data.x.abs().max()) / duration  # at the bound after 4/3
+    assert len(path(field, data)) == len(data.t)
+    assert not levels.lasts(field, [data])
 
 
 def test_a_path_that_explodes_is_lost_and_no_error(heat):
