@@ -3,6 +3,7 @@
 import json
 import pathlib
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -226,6 +227,11 @@ def test_a_task_that_is_not_run_again_keeps_its_rows(tmp_path, monkeypatch, caps
 
         return task
 
+    class Threads(ThreadPoolExecutor):  # functions of a test do not travel to other processes
+        def __init__(self, jobs, mp_context):
+            super().__init__(jobs)
+
+    monkeypatch.setattr(hamiltonian, "ProcessPoolExecutor", Threads)
     monkeypatch.setattr(hamiltonian, "TASKS", {"first": done("first", 0.5)})
     given = ["--out", str(tmp_path), "--quick"]
     hamiltonian.main(given)
