@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -87,9 +88,13 @@ def _log_start(module: SimulatorModule) -> None:
 def _rows(record: Mapping[str, Any]) -> Iterator[dict[str, float]]:
     for number, rung in enumerate(record.get("rungs", ())):
         kept = ("cross_validated_error", "beyond_noise", "error", "seconds")
-        yield {"rung": number, **{f"rung_{key}": rung[key] for key in kept if key in rung}}
+        yield {
+            "rung": number,
+            **{f"rung_{key}": rung[key] for key in kept if rung.get(key) is not None},
+        }
         for stage, one in enumerate(rung.get("stages", ())):
-            yield {"rung": number, "stage": stage, "stage_error": one["error"]}
+            lost = math.inf if one["error"] is None else one["error"]
+            yield {"rung": number, "stage": stage, "stage_error": lost}
     for number, gain in enumerate(record.get("joint", {}).get("gains", ())):
         yield {"joint_iteration": number, "joint_gain": gain}
 
@@ -118,11 +123,10 @@ def told(record: Mapping[str, Any]) -> str:
 
 def _rung(rung: Mapping[str, Any]) -> str:
     if "stages" in rung:
-        steps = ", ".join(f"{one['stage']} {one['error']:.2%}" for one in rung["stages"][-1:])
-        return (
-            f"  {rung['rung']}: whole rollouts {rung['error']:.3%} off the data after "
-            f"{len(rung['stages'])} stages, the last: {steps}"
-        )
+        count, error = len(rung["stages"]), rung["error"]
+        if error is None:
+            return f"  {rung['rung']}: whole rollouts are lost after {count} stages"
+        return f"  {rung['rung']}: whole rollouts {error:.3%} off the data after {count} stages"
     beyond = rung.get("beyond_noise")
     return (
         f"  {rung['rung']}: error on trajectories left out {rung['cross_validated_error']:.3%}"

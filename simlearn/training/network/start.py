@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -69,7 +70,8 @@ class NetworkLadder(Start):
         if len({one.dim for one in training}) != 1:
             raise DataError("All trajectories of a training must have the same columns.")
         began, data = time.process_time(), gathered(training)
-        best, rungs = climbed(data, self.aggregation, self.weight)
+        best, found = climbed(data, self.aggregation, self.weight)
+        rungs = [_told(one) for one in found]
         record: dict[str, Any] = {"rungs": rungs, "seconds": time.process_time() - began}
         if best is None or best.error > self.worst:
             record["choice"] = "network"
@@ -150,6 +152,15 @@ def gathered(training: Sequence[Trajectory]) -> list[Data]:
         )
         for same in groups.values()
     ]
+
+
+def _told(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Without infinite errors, which JSON does not know: None where rollouts were lost."""
+    plain = dict(record)
+    plain["error"] = record["error"] if math.isfinite(record["error"]) else None
+    if "stages" in record:
+        plain["stages"] = [_told(one) for one in record["stages"]]
+    return plain
 
 
 def _refuse(one: Trajectory) -> None:

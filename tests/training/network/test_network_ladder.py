@@ -11,10 +11,11 @@ from simlearn import Simulator, Topology, Trajectory
 from simlearn.component import DataError, NumericalError
 from simlearn.dynamics.coupledseries import CoupledSeries
 from simlearn.integrators import DormandPrince
+from simlearn.training.begin import _rows, told
 from simlearn.training.network import levels, network_ladder
 from simlearn.training.network.course import Data, Tangent, path, sensitivities
 from simlearn.training.network.fit import error_of
-from simlearn.training.network.start import NetworkLadder, gathered
+from simlearn.training.network.start import NetworkLadder, _told, gathered
 from simlearn.training.network.weak import along_own
 from simlearn_networks import ErdosRenyi, GeneRegulation, Grid8, Heat, Mutualistic
 
@@ -210,3 +211,12 @@ def test_data_until_is_a_beginning(heat):
     (data,) = gathered(heat)
     assert isinstance(data.until(5), Data)
     assert len(data.until(5).t) == 5
+
+
+def test_lost_rungs_are_told_in_json_and_in_words():
+    stages = [{"stage": "weak form", "error": math.inf}]
+    lost = {"rung": "10 functions", "error": math.inf, "stages": stages}
+    record = {"rungs": [_told(lost)]}
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
+    assert "10 functions: whole rollouts are lost after 1 stages" in told(record)
+    assert list(_rows(record))[1] == {"rung": 0, "stage": 0, "stage_error": math.inf}
