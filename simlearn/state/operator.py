@@ -34,6 +34,12 @@ def recorded() -> bool:
     return torch.compiler.is_dynamo_compiling() or torch._C._get_dispatch_mode(proxy) is not None
 
 
+def plain() -> bool:
+    """Whether neither torch.func nor forward-mode differentiation looks on."""
+    looked_at: bool = torch._C._are_functorch_transforms_active()
+    return not looked_at and torch.autograd.forward_ad._current_level < 0
+
+
 @dataclass(frozen=True, eq=False)
 class Csr:
     """Where the edges of each row stand, and at which column each of them is (int32).
@@ -114,6 +120,8 @@ class Adjacency:
         """Σⱼ Aᵢⱼ hⱼ, ``[rows, k]`` to ``[rows, k]``."""
         if recorded():
             return self._gathered(h)
+        if plain() and not (h.requires_grad and torch.is_grad_enabled()):
+            return self.matrix(h.dtype, False) @ h
         product: Tensor = _Fixed.apply(h, self, False)
         return product
 

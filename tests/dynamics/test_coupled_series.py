@@ -6,7 +6,7 @@ from scipy.interpolate import BSpline
 from torch.func import jacrev, vmap
 
 from simlearn import Graph, Topology
-from simlearn.component import ConfigError
+from simlearn.component import ConfigError, DataError
 from simlearn.dynamics.coupledseries import CoupledSeries
 from simlearn.dynamics.splinebasis import SplineBasis
 
@@ -20,13 +20,14 @@ def network(rows=12, edges=40, seed=0):
     rng = torch.Generator().manual_seed(seed)
     index = torch.randint(rows, (2, edges), generator=rng)
     weight = torch.rand(edges, 1, generator=rng, dtype=torch.float64)
-    return Topology(Graph(index, rows), edge_attr=weight)
+    nodes = normal(rows, 3, seed=seed + 7)
+    return Topology(Graph(index, rows), edge_attr=weight, node_attr=nodes)
 
 
 def random(dim, own, pair, **arguments):
     """A series with random coefficients and the range of normal samples."""
     field = CoupledSeries(dim, own, pair, **arguments).requires_grad_(False)
-    field.measure(3 * normal(200, dim, seed=1))
+    field.measure(3 * normal(200, dim, seed=1), normal(20, 3, seed=4))
     field.coefficients.copy_(normal(*field.coefficients.shape, seed=2))
     return field
 
@@ -47,15 +48,49 @@ def test_splines_are_those_of_scipy(count):
     assert (found.sum(1) - 1).abs().max() < 1e-12
 
 
+@pytest.mark.parametrize(
+    ("dim", "angles", "products"),
+    [(1, (), False), (2, (), True), (1, (0,), False), (3, (1,), True), (2, (0, 1), True)],
+)
+def test_derivatives_of_the_functions_are_those_of_autograd(dim, angles, products):
+    basis = SplineBasis(dim, 6, angles, products)
+    basis.measure(normal(100, dim))
+    x = torch.cat([0.9 * normal(20, dim, seed=1), 50 + normal(4, dim), -50 + normal(4, dim)])
+    values, gradient = basis.jet(x)
+    assert values.shape == (28, basis.size)
+    torch.testing.assert_close(values, basis.values(x))
+    each = vmap(jacrev(lambda row: basis.values(row[None])[0]))(x)
+    torch.testing.assert_close(gradient, each, rtol=0, atol=1e-12)
+
+
+def test_an_angle_counts_up_to_whole_turns_and_has_no_range():
+    field, topology = random(2, 4, 4, angles=[0], node=[1]), network()
+    x = normal(12, 2)
+    turned = x + torch.tensor([[20 * torch.pi, 0.0]], dtype=torch.float64)
+    torch.testing.assert_close(field(0.0, x, topology), field(0.0, turned, topology))
+    assert not field.outside(turned, topology).any()
+
+
+def test_parameters_of_nodes_multiply_what_the_node_feels():
+    field, topology = random(1, 0, 0, node=[2]), network()
+    x = 0.1 * normal(12, 1)
+    found = field(0.0, x, topology)
+    more = topology.replace(node_attr=topology.node_attr * torch.tensor([5.0, 7.0, 1.0]))
+    torch.testing.assert_close(field(0.0, x, more), found)
+    none = topology.replace(node_attr=0 * topology.node_attr)
+    twice = topology.replace(node_attr=2 * topology.node_attr)
+    still = field(0.0, x, none)
+    torch.testing.assert_close(field(0.0, x, twice) - still, 2 * (found - still))
+    with pytest.raises(DataError, match=r"columns \[2\] of node_attr"):
+        field(0.0, x, topology.replace(node_attr=None))
+
+
 @pytest.mark.parametrize("dim", [1, 2])
-def test_slopes_of_splines_are_derivatives_and_vanish_outside(dim):
+def test_slopes_of_splines_vanish_outside(dim):
     basis = SplineBasis(dim, 6)
     basis.measure(normal(100, dim))
     x = torch.cat([0.9 * normal(20, dim, seed=1), 50 + normal(4, dim), -50 + normal(4, dim)])
-    each = vmap(jacrev(lambda row: basis.values(row[None])[0]))(x)
-    own = each[:, torch.arange(basis.size), basis.column()]
-    torch.testing.assert_close(basis.slopes(x), own, rtol=0, atol=1e-12)
-    assert basis.slopes(x)[20:].abs().max() == 0
+    assert basis.jet(x)[1][20:].abs().max() == 0
 
 
 @pytest.mark.parametrize(("dim", "own", "pair"), [(1, 10, 5), (1, 4, 0), (2, 4, 4), (3, 0, 0)])
@@ -76,9 +111,17 @@ def test_the_series_is_its_columns_and_the_sum_over_edges(dim, own, pair):
     torch.testing.assert_close(found, wanted, rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize(("dim", "own", "pair"), [(1, 10, 5), (2, 4, 4)])
-def test_the_tangent_is_the_jacobian_inside_and_outside_of_the_range(dim, own, pair):
-    field, topology, rows = random(dim, own, pair, weight=0), network(), 12
+@pytest.mark.parametrize(
+    ("dim", "own", "pair", "more"),
+    [
+        (1, 10, 5, {}),
+        (2, 4, 4, {}),
+        (1, 4, 4, {"node": [0, 2]}),
+        (2, 4, 0, {"angles": [0], "node": [1]}),
+    ],
+)
+def test_the_tangent_is_the_jacobian_inside_and_outside_of_the_range(dim, own, pair, more):
+    field, topology, rows = random(dim, own, pair, weight=0, **more), network(), 12
     x = 10 * normal(rows, dim, seed=3)
     assert field.outside(x, topology).any()
     assert not field.outside(x, topology).all()

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from simlearn.dynamics.coupledseries import CoupledSeries
-from simlearn.training.network.course import Data, Tangent, path, sensitivities
+from simlearn.training.network.course import Data, path, sensitivities
 from simlearn.training.network.weak import Normal, along_data, along_own
 
-RIDGES = 10.0 ** torch.arange(-12, -1, dtype=torch.float64)
+RIDGES = 10.0 ** torch.arange(-12, -1, 2, dtype=torch.float64)
 AGAIN = 2  # times that the weak form is solved along own paths
 ITERATIONS = 15
-ENOUGH = 1e-3  # part of the cost: a gain that is not worth another iteration
+PROMISING = 0.1  # error of the weak form above which own paths do not help it
+ENOUGH = 0.02  # part of the cost: a gain that is not worth another iteration
 EXACT = 1e-5  # root mean square error, of the size of the states, below which nothing is gained
 
 
@@ -60,8 +61,10 @@ def weak(model: CoupledSeries, data: Sequence[Data], stages: list[dict[str, floa
     error = best_ridge(model, normal, data)
     stages.append({"stage": "weak form", "error": error})
     for _ in range(AGAIN):
-        own = summed([along_own(model, one) for one in data]) if math.isfinite(error) else None
-        if own is None or error < EXACT:
+        if not EXACT < error < PROMISING:
+            break
+        own = summed([along_own(model, one) for one in data])
+        if own is None:
             break
         kept, before = model.coefficients.detach().clone(), error
         error = best_ridge(model, own, data)
@@ -81,11 +84,10 @@ def newton(
     iterations: int = ITERATIONS,
 ) -> float:
     """Levenberg-Marquardt on whole trajectories, from the coefficients that are loaded."""
-    tangents = [Tangent(one.topology, model.dim) for one in data]
     size = sum(float(one.x.square().sum()) for one in data)
-    damping, cost = 1e-6, math.inf
+    damping, cost = 1e-9, math.inf
     for _ in range(iterations):
-        system = _system(model, data, tangents)
+        system = _system(model, data)
         if system is None:
             break
         gram, right, cost = system
@@ -108,15 +110,13 @@ def newton(
     return math.sqrt(cost / size)
 
 
-def _system(
-    model: CoupledSeries, data: Sequence[Data], tangents: Sequence[Tangent]
-) -> tuple[Tensor, Tensor, float] | None:
+def _system(model: CoupledSeries, data: Sequence[Data]) -> tuple[Tensor, Tensor, float] | None:
     count = model.coefficients.numel()
     gram, right = model.coefficients.new_zeros(count, count), model.coefficients.new_zeros(count)
     cost = 0.0
-    for one, tangent in zip(data, tangents, strict=True):
+    for one in data:
         step = 0
-        for step, (x, s) in enumerate(sensitivities(model, one, tangent), start=1):
+        for step, (x, s) in enumerate(sensitivities(model, one), start=1):
             missed = (one.x[step] - x).flatten()
             gram.addmm_(s.T, s)
             right.addmv_(s.T, missed)

@@ -16,9 +16,37 @@ from simlearn.training.network.course import Data, path
 from simlearn.training.network.fit import EXACT, error_of, newton, weak
 
 SIZES = ((4, 0), (10, 5), (12, 8))  # splines of a node and of a pair
+GOOD = 1e-3  # error of a weak form from which on trajectories are fitted at once
 HORIZONS = 2  # factor by which a horizon that starts at two stamps grows
 HOPELESS = 0.3  # error on the first stamps above which nothing of the kind moves the data
 SMALLER = 0.9  # of the error of a smaller basis that a larger one has to reach
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is given about the law; see `CoupledSeries`.
+
+    Attributes:
+        aggregation: What divides the weight of an edge.
+        weight: Column of ``edge_attr``.
+        angles: Columns of the state that are angles.
+        node: Columns of ``node_attr`` that are parameters of the law.
+    """
+
+    aggregation: Aggregation = "sum"
+    weight: int | None = None
+    angles: Sequence[int] = ()
+    node: Sequence[int] = ()
+
+    def model(self, data: Sequence[Data], own: int, pair: int) -> CoupledSeries:
+        """Without coefficients yet, of the range of the data."""
+        dim = data[0].x.shape[-1]
+        made = CoupledSeries(dim, own, pair, self.aggregation, self.weight, self.angles, self.node)
+        known = [one.topology.node_attr for one in data if one.topology.node_attr is not None]
+        made.measure(
+            torch.cat([one.x.flatten(0, 1) for one in data]), torch.cat(known) if known else None
+        )
+        return made.requires_grad_(False)
 
 
 @dataclass
@@ -29,27 +57,29 @@ class Level:
         model: With the best coefficients.
         error: Root mean square error of whole rollouts over that of the states.
         record: For the report.
+        fitted: Whether trajectories were.
     """
 
     model: CoupledSeries
     error: float
     record: dict[str, Any]
+    fitted: bool = False
 
 
 @torch.no_grad()
-def climbed(
-    data: Sequence[Data], aggregation: Aggregation = "sum", weight: int | None = None
-) -> tuple[Level | None, list[dict[str, Any]]]:
+def climbed(data: Sequence[Data], kind: Kind = Kind()) -> tuple[Level | None, list[dict[str, Any]]]:
     """The best level on the training data, and the record of all of them.
 
-    The weak form is solved at every size, up to the first that is exact. Trajectories are then
-    fitted at the size whose rollouts stay closest, at larger ones as long as the error falls, and
+    The weak form is solved at every size, up to the first that is exact once trajectories are
+    fitted. Where none is, they are fitted at the size whose rollouts stay closest, at larger ones as long as the error falls, and
     at smaller ones where none of these lasts twice the time of the data. A size whose weak form
     loses every rollout starts from zero, which cannot blow up, with a growing horizon.
     """
     levels: list[Level] = []
     for sizes in SIZES:
-        levels.append(_started(data, sizes, aggregation, weight))
+        levels.append(_started(data, sizes, kind))
+        if levels[-1].error < GOOD:
+            _fitted(levels[-1], data)
         if levels[-1].error < EXACT:
             break
     first = min(range(len(levels)), key=lambda k: levels[k].error)
@@ -58,7 +88,7 @@ def climbed(
         larger = best is None or len(level.model.coefficients) > len(best.model.coefficients)
         if best is not None and (best.error < EXACT or not larger):
             break
-        if not level.error < EXACT:
+        if not level.fitted:
             _fitted(level, data)
         if best is not None and not level.error < SMALLER * best.error:
             continue
@@ -79,13 +109,9 @@ def lasts(model: CoupledSeries, data: Sequence[Data]) -> bool:
     return True
 
 
-def _started(
-    data: Sequence[Data], sizes: tuple[int, int], aggregation: Aggregation, weight: int | None
-) -> Level:
+def _started(data: Sequence[Data], sizes: tuple[int, int], kind: Kind) -> Level:
     began = time.process_time()
-    model = CoupledSeries(data[0].x.shape[-1], *sizes, aggregation, weight)
-    model.requires_grad_(False)
-    model.measure(torch.cat([one.x.flatten(0, 1) for one in data]))
+    model = kind.model(data, *sizes)
     stages: list[dict[str, Any]] = []
     error = weak(model, data, stages)
     record = {
@@ -100,11 +126,11 @@ def _started(
 
 def _fitted(level: Level, data: Sequence[Data]) -> None:
     """Through whole trajectories, or what of them can be followed at first."""
-    began, stages = time.process_time(), level.record["stages"]
+    began, stages, level.fitted = time.process_time(), level.record["stages"], True
     if not math.isfinite(level.error):
         level.model.coefficients.zero_()
         grow(level, data)
-    if math.isfinite(level.error):
+    if EXACT < level.error < math.inf:
         level.error = newton(level.model, data, stages)
     level.record["error"] = level.error
     level.record["seconds"] += time.process_time() - began

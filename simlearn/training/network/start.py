@@ -24,7 +24,7 @@ from simlearn.integrators import DormandPrince
 from simlearn.simulator import Simulator
 from simlearn.state import Aggregation, Topology, Trajectory
 from simlearn.training.network.course import Data
-from simlearn.training.network.levels import climbed
+from simlearn.training.network.levels import Kind, climbed
 from simlearn.training.start import Solution, Start
 
 WORST = 0.05  # relative error of whole rollouts above which no basis will do
@@ -49,16 +49,24 @@ class NetworkLadder(Start):
         aggregation: What divides the weight of an edge; see `Topology.adjacency`.
         weight: Column of ``edge_attr`` that holds the weights A; ones where it is None.
         worst: Relative error of whole rollouts above which no size will do.
+        angles: Columns (from 0) of the state that are angles, in radians.
+        node: Columns (from 0) of ``node_attr`` that are parameters of the law.
     """
 
     replaces: ClassVar[bool] = True
 
     def __init__(
-        self, aggregation: Aggregation = "sum", weight: int | None = None, worst: float = WORST
+        self,
+        aggregation: Aggregation = "sum",
+        weight: int | None = None,
+        worst: float = WORST,
+        angles: Sequence[int] = (),
+        node: Sequence[int] = (),
     ):
         if not worst > 0:
             raise ConfigError(f"NetworkLadder.worst is a relative error above zero, got {worst}.")
         self.aggregation, self.weight, self.worst = aggregation, weight, worst
+        self.angles, self.node = tuple(angles), tuple(node)
 
     @torch.no_grad()
     def solve(self, simulator: Simulator, training: Sequence[Trajectory]) -> Solution:
@@ -70,7 +78,7 @@ class NetworkLadder(Start):
         if len({one.dim for one in training}) != 1:
             raise DataError("All trajectories of a training must have the same columns.")
         began, data = time.process_time(), gathered(training)
-        best, found = climbed(data, self.aggregation, self.weight)
+        best, found = climbed(data, Kind(self.aggregation, self.weight, self.angles, self.node))
         rungs = [_told(one) for one in found]
         record: dict[str, Any] = {"rungs": rungs, "seconds": time.process_time() - began}
         if best is None or best.error > self.worst:
@@ -96,6 +104,8 @@ def network_ladder(
     aggregation: Aggregation = "sum",
     weight: int | None = None,
     worst: float = WORST,
+    angles: Sequence[int] = (),
+    node: Sequence[int] = (),
 ) -> Simulator:
     """Learn the dynamics of a network in closed form; see `NetworkLadder`.
 
@@ -104,6 +114,8 @@ def network_ladder(
         aggregation: What divides the weight of an edge; see `Topology.adjacency`.
         weight: Column of ``edge_attr`` that holds the weights A; ones where it is None.
         worst: Relative error of whole rollouts above which no size will do.
+        angles: Columns (from 0) of the state that are angles, in radians.
+        node: Columns (from 0) of ``node_attr`` that are parameters of the law.
 
     Returns:
         A simulator in float64 whose ``provenance["ladder"]`` tells stages, errors and choice,
@@ -124,7 +136,7 @@ def network_ladder(
     gap = float(torch.cat([one.t.diff(dim=0).flatten() for one in training]).median())
     stand_in = CoupledSeries(training[0].dim, own=0, pair=0)
     simulator = Simulator(stand_in, DormandPrince(rtol=1e-8, atol=1e-8), gap)
-    found = NetworkLadder(aggregation, weight, worst).solve(simulator, training)
+    found = NetworkLadder(aggregation, weight, worst, angles, node).solve(simulator, training)
     if simulator.dynamics is stand_in:
         raise NumericalError(
             f"No network in closed form will do: {found.record['why']}. Train GraphCoupled by "

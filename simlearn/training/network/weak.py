@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,8 @@ from simlearn.dynamics.coupledseries import CoupledSeries
 from simlearn.training.network.course import Data, Stepper
 
 NODES = 5  # of Gauss-Legendre in an interval
-PARTS, FIRST = 8, 24  # Runge-Kutta steps in an interval along the field's own path
+FEWEST, MOST, FIRST = 2, 12, 24  # Runge-Kutta steps in an interval along the field's own path
+ACCURATE = 0.7  # step times the spectral radius
 
 
 @dataclass
@@ -65,15 +67,23 @@ def along_own(field: CoupledSeries, data: Data) -> Normal | None:
     It takes the error of the interpolation out. None where a path is lost.
     """
     found, stepper = Normal.none(field), Stepper(field, data)
+
+    def rate(x: Tensor) -> Tensor:
+        return field(0.0, x, data.topology)
+
     for k, gap in enumerate(data.t.diff().tolist()):
-        grid = torch.linspace(0, 1, (FIRST if k == 0 else PARTS) + 1, dtype=data.t.dtype)
+        stepper.look(data.tangent(field).at(field.jet(data.x[k], data.topology)))
+        if not math.isfinite(stepper.bound):
+            return None
+        parts = min(MOST, max(FEWEST, math.ceil(gap * stepper.bound / ACCURATE)))
+        grid = torch.linspace(0, 1, (FIRST if k == 0 else parts) + 1, dtype=data.t.dtype)
         grid = grid.square() if k == 0 else grid
         x, states = data.x[k], [data.x[k]]
         for h in (gap * grid.diff()).tolist():
-            a = stepper.rate(x)
-            b = stepper.rate(x + h / 2 * a)
-            c = stepper.rate(x + h / 2 * b)
-            x = x + h / 6 * (a + 2 * (b + c) + stepper.rate(x + h * c))
+            a = rate(x)
+            b = rate(x + h / 2 * a)
+            c = rate(x + h / 2 * b)
+            x = x + h / 6 * (a + 2 * (b + c) + rate(x + h * c))
             states.append(x)
         if not float(x.abs().max()) <= data.largest:
             return None

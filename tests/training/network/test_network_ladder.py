@@ -13,7 +13,7 @@ from simlearn.dynamics.coupledseries import CoupledSeries
 from simlearn.integrators import DormandPrince
 from simlearn.training.begin import _rows, told
 from simlearn.training.network import levels, network_ladder
-from simlearn.training.network.course import Data, Tangent, path, sensitivities
+from simlearn.training.network.course import Data, path, sensitivities
 from simlearn.training.network.fit import error_of
 from simlearn.training.network.start import NetworkLadder, _told, gathered
 from simlearn.training.network.weak import along_own
@@ -75,7 +75,7 @@ def test_sensitivities_are_derivatives_of_paths(heat):
     (data,) = gathered(heat)
     data = data.until(6)
     field = series(data)
-    found = list(sensitivities(field, data, Tangent(data.topology, 1)))
+    found = list(sensitivities(field, data))
     kept = field.coefficients.clone()
     for k in range(0, len(kept), 3):
         ends = []
@@ -174,7 +174,7 @@ def test_a_path_that_explodes_is_lost_and_no_error(heat):
     assert len(path(field, data)) < len(data.t)
     assert error_of(field, [data]) == math.inf
     assert along_own(field, data) is None
-    assert len(list(sensitivities(field, data, Tangent(data.topology, 1)))) < len(data.t) - 1
+    assert len(list(sensitivities(field, data))) < len(data.t) - 1
 
 
 def test_noise_for_dynamics_is_left_to_the_network(monkeypatch):
