@@ -22,6 +22,8 @@ POWERS = 3  # products by ∂(dx/dt)/∂x for each new estimate
 DENSE = 1500  # rows · dim up to which that matrix may be full
 FILLED = 0.06  # share of its entries from which on it is
 CHANGE = 0.15  # of the largest state, in one step
+TOLERANCE = 3e-6  # of the largest state: the local error that the next step aims at
+GROWTH = 2.0  # of a step, at most
 LOOK = 4  # steps for which a bound of the spectrum is kept
 LONGEST = 0.01  # part of the time of the data
 SHORTEST = 1e-5  # part of the time of the data: where steps are shorter, the path is given up
@@ -36,11 +38,13 @@ class Data:
         t: ``[steps]``.
         x: ``[steps, rows, dim]``, the first of which a path starts from.
         topology: Of the rows.
+        weight: How much each time counts, ``[steps]``; all the same where it is None.
     """
 
     t: Tensor
     x: Tensor
     topology: Topology
+    weight: Tensor | None = None
     _made: dict[Any, Tangent] = dataclasses.field(default_factory=dict)
 
     @property
@@ -50,7 +54,18 @@ class Data:
 
     def until(self, steps: int) -> Data:
         """Its beginning."""
-        return Data(self.t[:steps], self.x[:steps], self.topology, self._made)
+        weight = None if self.weight is None else self.weight[:steps]
+        return Data(self.t[:steps], self.x[:steps], self.topology, weight, self._made)
+
+    def at(self, step: int) -> float:
+        """How much a time counts."""
+        return 1.0 if self.weight is None else float(self.weight[step])
+
+    @property
+    def size(self) -> float:
+        """Weighted sum of squared states."""
+        squares = self.x.square().sum((1, 2))
+        return float(squares.sum() if self.weight is None else squares @ self.weight)
 
     def tangent(self, field: CoupledSeries) -> Tangent:
         """For ∂(dx/dt)/∂x of a field on the topology, sorted once for all fields of a kind."""
@@ -110,7 +125,7 @@ class Stepper:
         self.field, self.data, self.tangent = field, data, data.tangent(field)
         duration = float(data.t[-1] - data.t[0])
         self.shortest, self.longest = SHORTEST * duration, LONGEST * duration
-        self.bound, self.age = 0.0, 0
+        self.bound, self.age, self.accurate = 0.0, 0, math.inf
         rng = torch.Generator().manual_seed(0)
         self.vector = torch.randn(self.tangent.size, 1, generator=rng, dtype=data.x.dtype)
 
@@ -135,13 +150,24 @@ class Stepper:
                 return
             self.vector = moved / size
 
+    def judge(self, x: Tensor, length: float, last: Tensor, after: Tensor) -> None:
+        """Take the length of the next step from the error of one.
+
+        h/6 (k₄ − f(x₁)) is by how much the classical method differs from an embedded one of third
+        order (Hairer, Nørsett and Wanner 1993, section II.4).
+        """
+        error = length / 6 * float((last - after).abs().max())
+        wanted = TOLERANCE * float(x.abs().max())
+        found = 0.9 * (wanted / max(error, 1e-300)) ** 0.25
+        self.accurate = length * min(max(found, 1 / GROWTH), GROWTH)
+
     def limited(self, x: Tensor, slope: Tensor) -> float:
         """The longest step that stability and accuracy allow; zero where the path is lost."""
         fastest, size = float(slope.abs().max()), float(x.abs().max())
         if not (math.isfinite(self.bound) and math.isfinite(fastest) and size <= math.inf):
             return 0.0
         found = min(STABLE / max(self.bound, 1e-300), CHANGE * (size + 1e-300) / (fastest + 1e-300))
-        found = min(found, self.longest)
+        found = min(found, self.longest, self.accurate)
         return found if found >= self.shortest else 0.0
 
 
@@ -153,7 +179,7 @@ def pieces(left: float, length: float) -> float:
 def path(field: CoupledSeries, data: Data, most: float = math.inf) -> Tensor:
     """States at the times of the data, ``[steps, rows, dim]``.
 
-    Fewer where the path is lost, or where the sum of squared errors is above ``most`` already.
+    Fewer where the path is lost, or where the weighted sum of squared errors is above ``most``.
     """
     stepper, states, x = Stepper(field, data), [data.x[0]], data.x[0]
     times, largest, missed = data.t.tolist(), data.largest, 0.0
@@ -166,11 +192,13 @@ def path(field: CoupledSeries, data: Data, most: float = math.inf) -> Tensor:
             h = pieces(end - at, h)
             b = stepper.rate(x + h / 2 * a)
             c = stepper.rate(x + h / 2 * b)
-            x = x + h / 6 * (a + 2 * (b + c) + stepper.rate(x + h * c))
+            d = stepper.rate(x + h * c)
+            x = x + h / 6 * (a + 2 * (b + c) + d)
             a, at = stepper.rate(x), at + h
+            stepper.judge(x, h, d, a)
             if not float(x.abs().max()) <= largest:
                 return torch.stack(states)
-        missed += float((x - data.x[k]).square().sum())
+        missed += data.at(k) * float((x - data.x[k]).square().sum())
         if missed > most:
             return torch.stack(states)
         states.append(x)
@@ -211,6 +239,7 @@ def sensitivities(field: CoupledSeries, data: Data) -> Iterator[tuple[Tensor, Te
             d, sd = rates(x + h * c, s + h * sc)
             x, s = x + h / 6 * (a + 2 * (b + c) + d), s + h / 6 * (sa + 2 * (sb + sc) + sd)
             a, sa = rates(x, s, True)
+            stepper.judge(x, h, d, a)
             at += h
             if not float(x.abs().max()) <= largest:
                 return

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from simlearn.dynamics.coupledseries import CoupledSeries
 from simlearn.training.network.course import Data, path, sensitivities
+from simlearn.training.network.noise import Observed
 from simlearn.training.network.weak import Normal, along_data, along_own
 
 RIDGES = 10.0 ** torch.arange(-12, -1, 2, dtype=torch.float64)
@@ -17,17 +19,17 @@ AGAIN = 2  # times that the weak form is solved along own paths
 ITERATIONS = 15
 PROMISING = 0.1  # error of the weak form above which own paths do not help it
 ENOUGH = 0.02  # part of the cost: a gain that is not worth another iteration
-EXACT = 1e-5  # root mean square error, of the size of the states, below which nothing is gained
+EXACT = 2e-5  # root mean square error, of the size of the states, below which nothing is gained
 
 
 def error_of(model: CoupledSeries, data: Sequence[Data], most: float = math.inf) -> float:
     """Of whole rollouts from the first states; infinite where one is lost, or above ``most``."""
-    squares, size = 0.0, sum(float(one.x.square().sum()) for one in data) or 1.0
+    squares, size = 0.0, sum(one.size for one in data) or 1.0
     for one in data:
         x = path(model, one, most**2 * size - squares)
         if len(x) < len(one.t):
             return math.inf
-        squares += float((x - one.x).square().sum())
+        squares += replace(one, x=x - one.x).size
     return math.sqrt(squares / size)
 
 
@@ -54,20 +56,20 @@ def summed(parts: Sequence[Normal | None]) -> Normal | None:
     )
 
 
-def weak(model: CoupledSeries, data: Sequence[Data], stages: list[dict[str, float | str]]) -> float:
+def weak(model: CoupledSeries, data: Observed, stages: list[dict[str, float | str]]) -> float:
     """The weak form along the data, then along the model's own paths while that helps."""
-    normal = summed([along_data(model, one) for one in data])
+    normal = summed([along_data(model, one) for one in data.smooth])
     assert normal is not None  # along the data, nothing is lost
-    error = best_ridge(model, normal, data)
+    error = best_ridge(model, normal, data.judged)
     stages.append({"stage": "weak form", "error": error})
     for _ in range(AGAIN):
         if not EXACT < error < PROMISING:
             break
-        own = summed([along_own(model, one) for one in data])
+        own = summed([along_own(model, one) for one in data.smooth])
         if own is None:
             break
         kept, before = model.coefficients.detach().clone(), error
-        error = best_ridge(model, own, data)
+        error = best_ridge(model, own, data.judged)
         stages.append({"stage": "weak form, own paths", "error": error})
         if not error < 0.9 * before:
             if not error < before:
@@ -79,14 +81,24 @@ def weak(model: CoupledSeries, data: Sequence[Data], stages: list[dict[str, floa
 
 def newton(
     model: CoupledSeries,
-    data: Sequence[Data],
+    observed: Observed,
     stages: list[dict[str, float | str]],
     iterations: int = ITERATIONS,
 ) -> float:
-    """Levenberg-Marquardt on whole trajectories, from the coefficients that are loaded."""
-    size = sum(float(one.x.square().sum()) for one in data)
+    """Levenberg-Marquardt on whole trajectories, from the coefficients that are loaded.
+
+    Where stamps are kept aside for noise, those of the iteration that suits them best are loaded.
+    """
+    data = observed.fitted
+    size, apart = sum(one.size for one in data), observed.noise > 0
     damping, cost = 1e-9, math.inf
+    least, chosen = math.inf, model.coefficients.detach().clone()
     for _ in range(iterations):
+        if apart:
+            aside = error_of(model, observed.judged)
+            if aside >= least:
+                break
+            least, chosen = aside, model.coefficients.detach().clone()
         system = _system(model, data)
         if system is None:
             break
@@ -107,7 +119,16 @@ def newton(
         stages.append({"stage": "trajectories", "error": math.sqrt(cost / size)})
         if before - cost < ENOUGH * before or math.sqrt(cost / size) < EXACT:
             break
-    return math.sqrt(cost / size)
+    return _chosen(model, observed, least, chosen) if apart else math.sqrt(cost / size)
+
+
+def _chosen(model: CoupledSeries, observed: Observed, least: float, chosen: Tensor) -> float:
+    """Load what is best on the stamps kept aside: the last iteration, or an earlier one."""
+    last = error_of(model, observed.judged)
+    if last < least:
+        return last
+    model.coefficients.copy_(chosen)
+    return least
 
 
 def _system(model: CoupledSeries, data: Sequence[Data]) -> tuple[Tensor, Tensor, float] | None:
@@ -117,10 +138,12 @@ def _system(model: CoupledSeries, data: Sequence[Data]) -> tuple[Tensor, Tensor,
     for one in data:
         step = 0
         for step, (x, s) in enumerate(sensitivities(model, one), start=1):
-            missed = (one.x[step] - x).flatten()
-            gram.addmm_(s.T, s)
-            right.addmv_(s.T, missed)
-            cost += float(missed.square().sum())
+            weight = one.at(step)
+            if weight:
+                missed = (one.x[step] - x).flatten()
+                gram.addmm_(s.T, s, alpha=weight)
+                right.addmv_(s.T, missed, alpha=weight)
+                cost += weight * float(missed.square().sum())
         if step < len(one.t) - 1:
             return None
     return gram, right, cost

@@ -14,9 +14,12 @@ from simlearn.dynamics.coupledseries import CoupledSeries
 from simlearn.state import Aggregation
 from simlearn.training.network.course import Data, path
 from simlearn.training.network.fit import EXACT, error_of, newton, weak
+from simlearn.training.network.noise import Observed
 
 SIZES = ((4, 0), (10, 5), (12, 8))  # splines of a node and of a pair
 GOOD = 1e-3  # error of a weak form from which on trajectories are fitted at once
+ALLOWED = 1.1  # times the noise: as close as data kept aside can be followed
+PLAUSIBLE = 3.0  # times the noise: a weak form from which on trajectories are fitted at once
 HORIZONS = 2  # factor by which a horizon that starts at two stamps grows
 HOPELESS = 0.3  # error on the first stamps above which nothing of the kind moves the data
 SMALLER = 0.9  # of the error of a smaller basis that a larger one has to reach
@@ -70,26 +73,29 @@ class Level:
 def climbed(data: Sequence[Data], kind: Kind = Kind()) -> tuple[Level | None, list[dict[str, Any]]]:
     """The best level on the training data, and the record of all of them.
 
-    The weak form is solved at every size, up to the first that is exact once trajectories are
-    fitted. Where none is, they are fitted at the size whose rollouts stay closest, at larger ones as long as the error falls, and
-    at smaller ones where none of these lasts twice the time of the data. A size whose weak form
+    The weak form is solved at every size; trajectories are fitted where it is good already, and the
+    first size that is exact, or as exact as the noise allows, is taken. Where none is, trajectories
+    are fitted at the size whose rollouts stay closest, at larger ones as long as the error falls,
+    and at smaller ones where none of these lasts twice the time of the data. A size whose weak form
     loses every rollout starts from zero, which cannot blow up, with a growing horizon.
     """
+    observed = Observed.of(data)
+    exact, good = max(EXACT, ALLOWED * observed.noise), max(GOOD, PLAUSIBLE * observed.noise)
     levels: list[Level] = []
     for sizes in SIZES:
-        levels.append(_started(data, sizes, kind))
-        if levels[-1].error < GOOD:
-            _fitted(levels[-1], data)
-        if levels[-1].error < EXACT:
+        levels.append(_started(observed, sizes, kind))
+        if levels[-1].error < good:
+            _fitted(levels[-1], observed)
+        if levels[-1].error < exact:
             break
     first = min(range(len(levels)), key=lambda k: levels[k].error)
     best: Level | None = None
     for level in [*levels[first:], *levels[:first][::-1]]:
         larger = best is None or len(level.model.coefficients) > len(best.model.coefficients)
-        if best is not None and (best.error < EXACT or not larger):
+        if best is not None and (best.error < exact or not larger):
             break
         if not level.fitted:
-            _fitted(level, data)
+            _fitted(level, observed)
         if best is not None and not level.error < SMALLER * best.error:
             continue
         if lasts(level.model, data):
@@ -109,9 +115,9 @@ def lasts(model: CoupledSeries, data: Sequence[Data]) -> bool:
     return True
 
 
-def _started(data: Sequence[Data], sizes: tuple[int, int], kind: Kind) -> Level:
+def _started(data: Observed, sizes: tuple[int, int], kind: Kind) -> Level:
     began = time.process_time()
-    model = kind.model(data, *sizes)
+    model = kind.model(data.smooth, *sizes)
     stages: list[dict[str, Any]] = []
     error = weak(model, data, stages)
     record = {
@@ -124,7 +130,7 @@ def _started(data: Sequence[Data], sizes: tuple[int, int], kind: Kind) -> Level:
     return Level(model, error, record)
 
 
-def _fitted(level: Level, data: Sequence[Data]) -> None:
+def _fitted(level: Level, data: Observed) -> None:
     """Through whole trajectories, or what of them can be followed at first."""
     began, stages, level.fitted = time.process_time(), level.record["stages"], True
     if not math.isfinite(level.error):
@@ -136,17 +142,16 @@ def _fitted(level: Level, data: Sequence[Data]) -> None:
     level.record["seconds"] += time.process_time() - began
 
 
-def grow(level: Level, data: Sequence[Data]) -> None:
+def grow(level: Level, data: Observed) -> None:
     """From zero coefficients, on the first stamps, then on more and more of them.
 
     The level stays lost where not even the first stamps can be followed.
     """
-    steps, most = 2, max(len(one.t) for one in data)
+    steps, most = 2, max(len(one.t) for one in data.fitted)
     while steps < most:
-        some = [one.until(min(steps, len(one.t))) for one in data]
-        reached = newton(level.model, some, [])
+        reached = newton(level.model, data.until(steps), [])
         level.record["stages"].append({"stage": f"first {steps} stamps", "error": reached})
         if not reached < HOPELESS:
             return
         steps = HORIZONS * steps
-    level.error = error_of(level.model, data)
+    level.error = error_of(level.model, data.judged)

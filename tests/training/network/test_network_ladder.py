@@ -89,7 +89,7 @@ def test_sensitivities_are_derivatives_of_paths(heat):
 
 def test_heat_is_found_and_forecast_on_other_graphs(learned, heat):
     assert learned.provenance["ladder"]["choice"].endswith("functions")
-    assert missed(learned, heat[0]) < 1e-5
+    assert missed(learned, heat[0]) < 3e-5
     for other in (
         grid(Heat, 20, highest=5.0),
         Heat(graph=ErdosRenyi(nodes=50, p=0.1), highest=5.0),
