@@ -19,6 +19,8 @@ AGAIN = 2  # times that the weak form is solved along own paths
 ITERATIONS = 15
 PROMISING = 0.1  # error of the weak form above which own paths do not help it
 ENOUGH = 0.02  # part of the cost: a gain that is not worth another iteration
+CLOSE = 1e-3  # error from which on a gain has to be larger
+WORTH = 0.3  # part of the cost
 CHANCE = 1.005  # times the least error on stamps kept aside: more is not by chance
 EXACT = 2e-5  # root mean square error, of the size of the states, below which nothing is gained
 
@@ -118,7 +120,8 @@ def newton(
             break
         damping /= 10
         stages.append({"stage": "trajectories", "error": math.sqrt(cost / size)})
-        if before - cost < ENOUGH * before or math.sqrt(cost / size) < EXACT:
+        error = math.sqrt(cost / size)
+        if before - cost < (ENOUGH if error > CLOSE else WORTH) * before or error < EXACT:
             break
     return _chosen(model, observed, least, chosen) if apart else math.sqrt(cost / size)
 

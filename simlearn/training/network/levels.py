@@ -17,7 +17,7 @@ from simlearn.training.network.fit import EXACT, error_of, newton, weak
 from simlearn.training.network.noise import Observed
 
 SIZES = ((4, 0), (10, 5), (12, 8))  # splines of a node and of a pair
-GOOD = 1e-3  # error of a weak form from which on trajectories are fitted at once
+GOOD = 1e-3  # error from which on a weak form is fitted at once, and no larger size is tried
 ALLOWED = 1.1  # times the noise: as close as data kept aside can be followed
 PLAUSIBLE = 3.0  # times the noise: a weak form from which on trajectories are fitted at once
 HORIZONS = 2  # factor by which a horizon that starts at two stamps grows
@@ -74,25 +74,26 @@ def climbed(data: Sequence[Data], kind: Kind = Kind()) -> tuple[Level | None, li
     """The best level on the training data, and the record of all of them.
 
     The weak form is solved at every size; trajectories are fitted where it is good already, and the
-    first size that is exact, or as exact as the noise allows, is taken. Where none is, trajectories
-    are fitted at the size whose rollouts stay closest, at larger ones as long as the error falls,
-    and at smaller ones where none of these lasts twice the time of the data. A size whose weak form
-    loses every rollout starts from zero, which cannot blow up, with a growing horizon.
+    first size that is then good enough, or as good as the noise allows, is taken. Where none is,
+    trajectories are fitted at the size whose rollouts stay closest, at larger ones as long as the
+    error falls, and at smaller ones where none of these lasts twice the time of the data. A size
+    whose weak form loses every rollout starts from zero, which cannot blow up, with a growing
+    horizon.
     """
     observed = Observed.of(data)
-    exact, good = max(EXACT, ALLOWED * observed.noise), max(GOOD, PLAUSIBLE * observed.noise)
+    enough, good = max(GOOD, ALLOWED * observed.noise), max(GOOD, PLAUSIBLE * observed.noise)
     levels: list[Level] = []
     for sizes in SIZES:
         levels.append(_started(observed, sizes, kind))
         if levels[-1].error < good:
             _fitted(levels[-1], observed)
-        if levels[-1].error < exact:
+        if levels[-1].error < enough and lasts(levels[-1].model, data):
             break
     first = min(range(len(levels)), key=lambda k: levels[k].error)
     best: Level | None = None
     for level in [*levels[first:], *levels[:first][::-1]]:
         larger = best is None or len(level.model.coefficients) > len(best.model.coefficients)
-        if best is not None and (best.error < exact or not larger):
+        if best is not None and (best.error < enough or not larger):
             break
         if not level.fitted:
             _fitted(level, observed)
