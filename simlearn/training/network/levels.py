@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,9 +68,17 @@ class Level:
     record: dict[str, Any]
     fitted: bool = False
 
+    @property
+    def line(self) -> str:
+        """Where it stands, in words."""
+        far = f"{self.error:.2g} off" if math.isfinite(self.error) else "rollouts are lost"
+        return f"{self.record['rung']}: {far}, {self.record['seconds']:.0f} CPU-s"
+
 
 @torch.no_grad()
-def climbed(data: Sequence[Data], kind: Kind = Kind()) -> tuple[Level | None, list[dict[str, Any]]]:
+def climbed(
+    data: Sequence[Data], kind: Kind = Kind(), told: Callable[[str], None] = lambda line: None
+) -> tuple[Level | None, list[dict[str, Any]]]:
     """The best level on the training data, and the record of all of them.
 
     The weak form is solved at every size; trajectories are fitted where it is good already, and the
@@ -78,13 +86,14 @@ def climbed(data: Sequence[Data], kind: Kind = Kind()) -> tuple[Level | None, li
     trajectories are fitted at the size whose rollouts stay closest, at larger ones as long as the
     error falls, and at smaller ones where none of these lasts twice the time of the data. A size
     whose weak form loses every rollout starts from zero, which cannot blow up, with a growing
-    horizon.
+    horizon. ``told`` hears a line of each.
     """
     observed = Observed.of(data)
     enough, good = max(GOOD, ALLOWED * observed.noise), max(GOOD, PLAUSIBLE * observed.noise)
     levels: list[Level] = []
     for sizes in SIZES:
         levels.append(_started(observed, sizes, kind))
+        told(f"weak form of {levels[-1].line}")
         if levels[-1].error < good:
             _fitted(levels[-1], observed)
         if levels[-1].error < enough and lasts(levels[-1].model, data):
@@ -96,7 +105,9 @@ def climbed(data: Sequence[Data], kind: Kind = Kind()) -> tuple[Level | None, li
         if best is not None and (best.error < enough or not larger):
             break
         if not level.fitted:
+            told(f"trajectories by {level.record['rung']} ...")
             _fitted(level, observed)
+            told(f"trajectories by {level.line}")
         if best is not None and not level.error < SMALLER * best.error:
             continue
         if lasts(level.model, data):

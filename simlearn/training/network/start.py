@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -78,7 +79,11 @@ class NetworkLadder(Start):
         if len({one.dim for one in training}) != 1:
             raise DataError("All trajectories of a training must have the same columns.")
         began, data = time.process_time(), gathered(training)
-        best, found = climbed(data, Kind(self.aggregation, self.weight, self.angles, self.node))
+        best, found = climbed(
+            data, Kind(self.aggregation, self.weight, self.angles, self.node), _say
+        )
+        if sys.stderr.isatty():
+            sys.stderr.write("\r\x1b[K")
         rungs = [_told(one) for one in found]
         record: dict[str, Any] = {"rungs": rungs, "seconds": time.process_time() - began}
         if best is None or best.error > self.worst:
@@ -164,6 +169,13 @@ def gathered(training: Sequence[Trajectory]) -> list[Data]:
         )
         for same in groups.values()
     ]
+
+
+def _say(line: str) -> None:
+    """Where the program stands, on a terminal, over the line before."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[Kclosed form: {line}")
+        sys.stderr.flush()
 
 
 def _told(record: Mapping[str, Any]) -> dict[str, Any]:
