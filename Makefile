@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "$(PYTHON) has no ensurepip, so it cannot make a virtual environment. On Debian or Ubuntu: apt-get install python3-venv"; exit 6; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,ephemeris,graph,parquet]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,ephemeris,graph,parquet,powergrid]"
 	@touch $@
 
 demo: $(STAMP)

@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     from simlearn.dynamics.base import Map as Map
     from simlearn.dynamics.base import SplitField as SplitField
     from simlearn.dynamics.base import VectorField as VectorField
+    from simlearn.dynamics.ensemble import Ensemble as Ensemble
     from simlearn.dynamics.linear import Estimate as Estimate
+    from simlearn.forecasting import Forecast as Forecast
+    from simlearn.forecasting import forecast as forecast
+    from simlearn.forecasting import transfer as transfer
     from simlearn.hooks import hookimpl as hookimpl
     from simlearn.integrators.base import Integrator as Integrator
     from simlearn.simulator import Simulator as Simulator
@@ -73,7 +77,9 @@ _HOMES = {
     "data.importing": ("Columns", "import_data"),
     "data.store": ("Dataset", "read", "write"),
     "dynamics.base": ("Dynamics", "HamiltonianField", "Map", "SplitField", "VectorField"),
+    "dynamics.ensemble": ("Ensemble",),
     "dynamics.linear": ("Estimate",),
+    "forecasting": ("Forecast", "forecast", "transfer"),
     "hooks": ("hookimpl",),
     "integrators.base": ("Integrator",),
     "simulator": ("Simulator",),

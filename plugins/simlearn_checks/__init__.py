@@ -13,6 +13,7 @@ from simlearn_checks.law import ForceLaw
 from simlearn_checks.lyapunov import LyapunovSpectrum
 from simlearn_checks.masses import MassEstimates
 from simlearn_checks.measure import InvariantMeasure
+from simlearn_checks.significance import Significance
 from simlearn_checks.stability import Bounded, StepHalving
 from simlearn_checks.symplectic import SymplecticDefect
 from simlearn_checks.unlearnable import UnlearnableDirections
@@ -29,6 +30,7 @@ _CHECKS: list[type] = [
     LyapunovSpectrum,
     MassEstimates,
     MomentumDrift,
+    Significance,
     StepHalving,
     SymplecticDefect,
     UnlearnableDirections,
@@ -47,6 +49,7 @@ __all__ = [
     "LyapunovSpectrum",
     "MassEstimates",
     "MomentumDrift",
+    "Significance",
     "StepHalving",
     "SymplecticDefect",
     "UnlearnableDirections",

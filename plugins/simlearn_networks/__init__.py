@@ -1,4 +1,4 @@
-"""Generators of dynamics on graphs, and the families of graphs that they live on."""
+"""Dynamics on graphs, the families of graphs that they live on, and checks of their limits."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ from simlearn_networks.kinetics import (
     MichaelisMentenLaw,
 )
 from simlearn_networks.kuramoto import Kuramoto, KuramotoLaw
+from simlearn_networks.meanfield import MeanField
 from simlearn_networks.mutualistic import Mutualistic, MutualisticLaw
 from simlearn_networks.neurons import FitzHughNagumo, FitzHughNagumoLaw, Neuronal, NeuronalLaw
 from simlearn_networks.opinion import Opinion, OpinionLaw
+from simlearn_networks.order import OrderParameter
 from simlearn_networks.oscillators import (
     CoupledLorenz,
     CoupledLorenzLaw,
     CoupledRoessler,
     CoupledRoesslerLaw,
 )
+from simlearn_networks.powergrid import PowerGrid, PowerGridLaw
 from simlearn_networks.random_graphs import ErdosRenyi, RandomGeometric, RandomPartition
 from simlearn_networks.swing import SwingEquation, SwingLaw
 
@@ -45,6 +48,7 @@ _SYSTEMS: list[type] = [
     Neuronal,
     Opinion,
     Population,
+    PowerGrid,
     SIR,
     SIS,
     SwingEquation,
@@ -64,6 +68,7 @@ _LAWS: list[type] = [
     NeuronalLaw,
     OpinionLaw,
     PopulationLaw,
+    PowerGridLaw,
     SIRLaw,
     SISLaw,
     SwingLaw,
@@ -96,6 +101,7 @@ __all__ = [
     "LotkaVolterraLaw",
     "MassAction",
     "MassActionLaw",
+    "MeanField",
     "MichaelisMenten",
     "MichaelisMentenLaw",
     "Mutualistic",
@@ -105,8 +111,11 @@ __all__ = [
     "NewmanWattsStrogatz",
     "Opinion",
     "OpinionLaw",
+    "OrderParameter",
     "Population",
     "PopulationLaw",
+    "PowerGrid",
+    "PowerGridLaw",
     "RandomGeometric",
     "RandomPartition",
     "SIRLaw",
@@ -118,5 +127,5 @@ __all__ = [
 
 @simlearn.hookimpl
 def simlearn_components() -> list[type]:
-    """The systems and their laws; graph families are arguments of systems and need no offer."""
-    return [*_SYSTEMS, *_LAWS]
+    """Systems, laws and checks; graph families are arguments of systems and need no offer."""
+    return [*_SYSTEMS, *_LAWS, MeanField, OrderParameter]

@@ -10,7 +10,7 @@ from simlearn.data.generate import DatasetGenerator
 from simlearn.dynamics.base import Dynamics
 from simlearn.integrators.base import Integrator
 from simlearn.stability.check import Check
-from simlearn.training import ladder, network, objectives, start
+from simlearn.training import ensembles, ladder, network, objectives, start
 from simlearn.training.objective import Objective
 from simlearn.training.stabilizer import Stabilizer
 from simlearn.training.start import Start
@@ -37,7 +37,7 @@ class CoreComponents:
     @hooks.hookimpl
     def simlearn_components(self) -> list[type]:
         """Final classes of the core rooms."""
-        rooms = (dynamics, integrators, objectives, start, ladder, network)
+        rooms = (dynamics, integrators, objectives, ensembles, start, ladder, network)
         found = [value for room in rooms for value in vars(room).values()]
         kinds = [
             c for c in found if inspect.isclass(c) and kind_of(c) and not inspect.isabstract(c)

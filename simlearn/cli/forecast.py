@@ -1,146 +1,234 @@
-"""``simlearn forecast``: roll a trained simulator out from the data, into a file."""
+"""``simlearn forecast``: where a system goes on, from its last state or on another graph."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-from torch import Tensor
-
 from simlearn.archive import load
+from simlearn.catalog import Catalog
 from simlearn.cli import Options
-from simlearn.cli.parsing import parser, prepare
+from simlearn.cli.parsing import Parser, parser, prepare
+from simlearn.cli.progress import Bar
+from simlearn.cli.training_data import training_data
 from simlearn.component import ConfigError, DataError, NumericalError
 from simlearn.data.importing.export import write_csv
-from simlearn.data.store import Dataset, read
+from simlearn.data.importing.memory import told as sized
+from simlearn.data.store import read
 from simlearn.data.writer import Writer
+from simlearn.forecasting import size
+from simlearn.forecasting.course import Begin
+from simlearn.forecasting.opened import SAMPLE, begin_of, opened
+from simlearn.forecasting.result import GROUP, Forecast
+from simlearn.forecasting.run import Plan, walked
+from simlearn.forecasting.trust import Question, members_of
 from simlearn.simulator import Simulator
-from simlearn.stability.evidence import inputs_for
 from simlearn.state import Trajectory
 
-DESCRIPTION = """Roll a trained simulator out from every trajectory of a dataset.
+Case = tuple[Begin, Trajectory | None, Sequence[str], Sequence[str]]
+DESCRIPTION = """Roll a trained simulator out: from every trajectory of a dataset, or on a graph.
 
-The forecast goes on where the data end; --start first begins where they begin, to be laid over
-them. FILE.h5 becomes a dataset, FILE.csv a table. A forecast that leaves the range of the training
-data is told so; one that stops being finite is kept up to there, and the exit code is 5."""
+With --data, the forecast goes on where the data end; --start first begins where they begin, to be
+laid over them. With --graph and --x0 it runs on a graph that may never have been seen: an edge list
+(csv or text, weights after the two nodes), GraphML, or the node-link JSON of networkx. FILE.h5
+becomes a dataset with alarms and p-values beside the states, FILE.csv a table.
+
+A forecast that leaves the range of the training data is told so. An ensemble, or a simulator with
+its sisters, is tested at its own states: whether they, and the graph, are like those of the
+training. A forecast that stops being finite is kept up to there, and the exit code is 5."""
 
 
 def run(command: str, argv: list[str], options: Options) -> int:
-    """Load, roll out, write, say."""
+    """Load, roll out, test, write, draw, say."""
     known = prepare(options)
+    given = _parser(command, known).parse_args(argv)
+    out = _checked(given)
+    simulator = load(given.simulator, known)
+    bar = Bar()
+    siblings = [load(path, known) for path in given.sibling]
+    training = _training(given, simulator, siblings, known)
+    question = Question(training, siblings, given.null, given.draws, given.level, given.seed)
+    plan = Plan(given.steps, given.every, question, bar)
+    made = _made(out, simulator, given, plan, training)
+    bar.done()
+    for number, one in enumerate(made):
+        _say(one, number, given)
+    print(f"{out}: {len(made)} forecasts of {given.steps} steps of {simulator.dt:g}")
+    plots = given.plots or (f"{out.with_suffix('')}-plots" if given.graph is not None else "none")
+    if plots != "none":
+        _draw(made, Path(plots))
+    if lost := _lost(made, given.steps):
+        raise NumericalError(lost)
+    return 0
+
+
+def _parser(command: str, known: Catalog) -> Parser:
     reader = parser(command, DESCRIPTION, known, [])
     add = reader.add_argument
     add("simulator", type=str, help="a run folder (runs/NAME) or an archive folder")
-    add("--data", type=str, required=True, help="where the forecasts start, FILE.h5")
+    add("--data", type=str | None, default=None, help="where the forecasts start, FILE.h5")
+    add("--graph", type=str | None, default=None, help="edge list, .graphml or .json")
+    text = "start on --graph: csv, npz, npy, HDF5, numbers for all nodes, or sample"
+    add("--x0", type=str | None, default=None, help=text)
+    add("--directed", type=bool, default=False, help="true: a line of the list is one direction")
+    add("--t0", type=float | None, default=None, help="time of --x0; its file's, or 0")
     add("--steps", type=int, required=True, help="number of steps")
     add("--out", type=str, required=True, help="FILE.h5 or FILE.csv")
     add("--start", type=Literal["last", "first"], default="last", help="which sample of the data")
     add("--every", type=int, default=1, help="keep every so many steps")
+    text = "folder for pictures, or none; with --graph FILE-plots by default"
+    add("--plots", type=str | None, default=None, help=text)
     add("--overwrite", action="store_true", help="replace the file if it is there")
-    given = reader.parse_args(argv)
+    text = "the same model from another seed, for the test (repeatable)"
+    add("--sibling", type=str, action="append", default=[], help=text)
+    text = "the trajectories of the training; found again where the archive says how"
+    add("--training-data", type=str | None, default=None, help=text)
+    text = "compare with node states of the training, or with rollouts; as the training data are"
+    add("--null", type=Literal["states", "rollouts"] | None, default=None, help=text)
+    text = "how many of them (199 or 99); p is at least 1 / (draws + 1)"
+    add("--draws", type=int | None, default=None, help=text)
+    add("--level", type=float, default=0.05, help="of tests and false discoveries")
+    add("--seed", type=int, default=0, help="of all draws")
+    return reader
+
+
+def _checked(given: Any) -> Path:
+    """The file to write.
+
+    Raises:
+        ConfigError: Options do not go together.
+        DataError: The file is there already.
+    """
     if given.steps < 1 or given.every < 1 or given.start not in ("first", "last"):
         raise ConfigError(
             "forecast wants --steps >= 1, --every >= 1 and --start first or last; got "
             f"{given.steps}, {given.every} and {given.start}."
         )
+    if (given.data is None) == (given.graph is None) or (given.graph is None) != (given.x0 is None):
+        raise ConfigError(
+            "forecast starts from --data FILE.h5, or on --graph FILE with --x0 FILE; give one."
+        )
+    if (given.draws is not None and given.draws < 2) or given.seed < 0:
+        raise ConfigError(f"--draws is at least 2, --seed 0; got {given.draws} and {given.seed}.")
     out = Path(given.out)
     if out.suffix not in (".h5", ".hdf5", ".csv"):
         raise ConfigError(f"--out ends in .h5 or .csv, got {out}.")
     if out.exists() and not given.overwrite:
         raise DataError(f"{out} exists already. Choose another --out, or use --overwrite.")
-    simulator, data = load(given.simulator, known), read(given.data)
-    rolled = [
-        forecast(simulator, one, given.steps, given.start == "first", given.every) for one in data
-    ]
-    _write(out, rolled, data, given)
-    lost = _told(rolled, simulator, data, given.steps)
-    print(f"{out}: {len(rolled)} forecasts of {given.steps} steps of {simulator.dt:g}")
-    if lost:
-        raise NumericalError(lost)
-    return 0
+    return out
 
 
-def forecast(
-    simulator: Simulator, one: Trajectory, steps: int, first: bool = False, every: int = 1
-) -> Trajectory:
-    """A rollout from the last complete sample of a trajectory, or from its first.
+def _training(
+    given: Any, simulator: Simulator, siblings: Sequence[Simulator], known: Catalog
+) -> Sequence[Trajectory]:
+    """The training data, looked for where something asks for them."""
+    asked = given.x0 == SAMPLE or members_of(simulator, siblings) is not None
 
-    Raises:
-        DataError: The data have control inputs, and the forecast goes on where they end.
-    """
-    usable = one.slice(0, one.finite_steps)
-    if usable.mask is not None:
-        whole = usable.mask.all(1).nonzero()[:, 0]
-        if not len(whole):
-            raise DataError("A trajectory has no complete sample to start from.")
-        usable = usable.slice(int(whole[0]), int(whole[-1]) + 1)
-    if usable.inputs is not None and not first:
-        raise DataError(
-            "The data have control inputs, and a forecast that goes on from their end would need "
-            "inputs for times that nobody has given. Begin where they begin: --start first"
+    def tell(text: str) -> None:
+        print(f"simlearn: {text}", file=sys.stderr)
+
+    return training_data(given.training_data, simulator, known, asked, tell)
+
+
+def _made(
+    out: Path, simulator: Simulator, given: Any, plan: Plan, training: Sequence[Trajectory]
+) -> list[Forecast]:
+    """All forecasts, in the file."""
+    told: dict[str, Any] = {"simulator": str(given.simulator), "steps": given.steps}
+    kept = simulator.provenance.get("data", {})
+    if given.graph is not None:
+        at = opened(
+            simulator,
+            given.graph,
+            given.x0,
+            directed=given.directed,
+            training=training,
+            t0=given.t0,
+            seed=given.seed,
         )
-    begin = usable if first else usable.slice(usable.steps - 1)
-    real = next((p.dtype for p in simulator.parameters()), torch.float64)
-    begin = begin.to("cpu", real)
-    t0 = begin.t[0]
-    with torch.no_grad():
-        return simulator.rollout(
-            begin.x[0],
-            steps,
-            begin.topology,
-            t0=t0[begin.topology.system][:, None] if t0.ndim else float(t0),
-            inputs=inputs_for(begin, steps, simulator.dt),
-            every=every,
+        told |= {"graph": str(given.graph), "x0": str(given.x0), "seed": given.seed}
+        cases: list[Case] = [(at.begin, None, at.labels, at.notes)]
+    else:
+        data = read(given.data)
+        first = given.start == "first"
+        cases = [
+            (begin_of(simulator, one, given.steps, first), one if first else None, (), ())
+            for one in data
+        ]
+        told |= {"data": data.digest, "start": given.start}
+        kept = data.provenance
+    more = {key: kept[key] for key in ("units", "columns") if key in kept}
+    _room(out, cases, plan)
+    return _written(out, simulator, cases, plan, given.overwrite, told, more)
+
+
+def _written(
+    out: Path,
+    simulator: Simulator,
+    cases: Sequence[Case],
+    plan: Plan,
+    overwrite: bool,
+    told: dict[str, Any],
+    more: dict[str, Any],
+) -> list[Forecast]:
+    """Make the forecasts, each into the file as it comes."""
+    made: list[Forecast] = []
+    with ExitStack() as stack:
+        writer = None
+        if out.suffix != ".csv":
+            writer = stack.enter_context(Writer(out, overwrite))
+        for number, (begin, truth, labels, notes) in enumerate(cases):
+            one = walked(simulator, begin, plan, writer, number)
+            made.append(replace(one, truth=truth, labels=labels, notes=notes, told=more))
+        summary = {GROUP: {**told, "summary": [one.summary() for one in made]}, **more}
+        if writer is not None:
+            writer.finish(summary)
+    if writer is None:
+        write_csv(out, [one.trajectory for one in made], summary)
+    return made
+
+
+def _room(out: Path, cases: Sequence[Case], plan: Plan) -> None:
+    """Refuse what the disk has no room for; say what will be written as it goes."""
+    kept = plan.steps // plan.every + 1
+    begins = [case[0] for case in cases]
+    needed = [size.kept_bytes(kept, len(b.x), b.x.shape[1], b.x.element_size()) for b in begins]
+    size.refuse_disk(out, sum(needed))
+    if needed and not size.fits(max(needed)):
+        print(
+            f"simlearn: {sized(max(needed))} of states are written as they come; pictures show "
+            "some of the nodes",
+            file=sys.stderr,
         )
 
 
-def _write(out: Path, rolled: Sequence[Trajectory], data: Dataset, given: Any) -> None:
-    told = {
-        "forecast": {"simulator": str(given.simulator), "data": data.digest, "start": given.start},
-        **{key: data.provenance[key] for key in ("units", "columns") if key in data.provenance},
-    }
-    if out.suffix == ".csv":
-        write_csv(out, rolled, told)
-        return
-    with Writer(out, given.overwrite) as writer:
-        for one in rolled:
-            writer.append(one)
-        writer.finish(told)
+def _say(one: Forecast, number: int, given: Any) -> None:
+    """What speaks against a forecast, on standard error."""
+    who = "" if given.graph is not None else f"forecast {number} "
+    quiet = given.graph is None and one.trust is None and not one.topology.graph.edge_index.numel()
+    for sentence in one.sentences:
+        if not (quiet and sentence == one.untested):
+            print(f"simlearn: {who}{sentence}", file=sys.stderr)
 
 
-def _told(rolled: Sequence[Trajectory], simulator: Simulator, data: Dataset, steps: int) -> str:
-    """Say who left the range of the training data; what to raise for those that were lost."""
-    training: Mapping[str, Any] = simulator.provenance.get("training", {})
-    if "low" in training:
-        low, high = (torch.tensor(training[k], dtype=torch.float64) for k in ("low", "high"))
-        for number, one in enumerate(rolled):
-            told = _outside(one.x.double(), one.t, low, high)
-            if told:
-                print(f"simlearn: forecast {number} {told}", file=sys.stderr)
-    bad = [(n, one) for n, one in enumerate(rolled) if one.status != "ok"]
+def _draw(made: Sequence[Forecast], folder: Path) -> None:
+    for number, one in enumerate(made):
+        place = folder if len(made) == 1 else folder / str(number)
+        print("pictures: " + ", ".join(map(str, one.plots(place))))
+
+
+def _lost(made: Sequence[Forecast], steps: int) -> str:
+    """What to raise for forecasts that stopped being finite."""
+    bad = [(n, one) for n, one in enumerate(made) if one.status != "ok"]
     if not bad:
         return ""
     number, one = bad[0]
     return (
-        f"{len(bad)} of {len(rolled)} forecasts stopped being finite, the first of them number "
-        f"{number} after {one.finite_steps} of {steps} steps. What came before is in the file and "
-        "marked `diverged`. Look at the gate's report before you trust the rest."
-    )
-
-
-def _outside(x: Tensor, t: Tensor, low: Tensor, high: Tensor) -> str:
-    """Where a forecast first leaves the training range by more than a tenth of its width."""
-    margin = 0.1 * (high - low)
-    wrong = ((x < low - margin) | (x > high + margin)).any(1)
-    if not bool(wrong.any()):
-        return ""
-    step = int(wrong.any(1).int().argmax())
-    column = int(wrong[step].int().argmax())
-    when = "begins outside" if step == 0 else f"leaves at t = {float(t[step].min()):.6g}"
-    return (
-        f"{when} the range of the training data: column {column} was in "
-        f"[{float(low[column]):.4g}, {float(high[column]):.4g}] there"
+        f"{len(bad)} of {len(made)} forecasts stopped being finite, the first of them number "
+        f"{number} after {one.trajectory.finite_steps} of {steps} steps. What came before is in "
+        "the file and marked `diverged`. Look at the gate's report before you trust the rest."
     )

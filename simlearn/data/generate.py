@@ -234,10 +234,10 @@ def sample_times(steps: int, dt: float, t0: float = 0.0) -> Tensor:
     """``steps`` times from ``t0``, ``dt`` apart, ``[steps]``.
 
     Raises:
-        ConfigError: Fewer than two steps, or a step that is not positive.
+        ConfigError: No step, or a step that is not positive.
     """
-    if steps < 2 or not dt > 0:
+    if steps < 1 or not dt > 0:
         raise ConfigError(
-            f"A trajectory needs at least 2 steps and a positive dt, got {steps} and {dt}."
+            f"A trajectory needs at least 1 step and a positive dt, got {steps} and {dt}."
         )
     return t0 + dt * torch.arange(steps, dtype=torch.float64)

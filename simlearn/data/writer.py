@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,94 +15,11 @@ from typing import Any, Self
 
 import h5py
 import numpy as np
-from torch import Tensor
 
 from simlearn.component import DataError, EnvironmentFault
 from simlearn.data.layout import CHUNK_BYTES, FORMAT, MOVING, SCHEMA, STILL, digest, joined, parts
+from simlearn.data.ragged import Ragged
 from simlearn.state import Topology, Trajectory
-
-BUFFER_BYTES = 1 << 21  # small arrays are collected up to this size
-
-
-class _Ragged:
-    """Arrays of one rank and varying lengths.
-
-    Values end to end, offsets as in CSR, and their shapes.
-    """
-
-    def __init__(self, parent: h5py.Group, name: str, columns: bool = True):
-        self.columns = columns
-        self.group = parent.create_group(name)
-        self.offsets, self.shapes = [0], list[tuple[int, ...] | None]()
-        self.values: h5py.Dataset | None = None
-        self.kind: tuple[np.dtype, tuple[int, ...]] = np.dtype(float), ()
-        self.pending: list[np.ndarray] = []
-        self.held = 0
-
-    def append(self, value: Tensor | None) -> None:
-        if value is None:
-            self.offsets.append(self.offsets[-1])
-            self.shapes.append(None)
-            return
-        array = value.detach().cpu().contiguous().numpy()
-        columns = array.shape[-1:] if self.columns and array.ndim > 1 else ()
-        flat = array.reshape(math.prod(array.shape[: array.ndim - len(columns)]), *columns)
-        if self.values is None:
-            self.values = self._create(flat)
-            self.kind = flat.dtype, flat.shape[1:]
-        dtype, width = self.kind
-        if flat.shape[1:] != width:
-            raise DataError(
-                f"{self.group.name}: a file holds arrays of one width, got {flat.shape[1:]} "
-                f"after {width}."
-            )
-        if flat.dtype != dtype:
-            raise DataError(
-                f"{self.group.name}: a file holds arrays of one type, got {flat.dtype} after "
-                f"{dtype}."
-            )
-        self.offsets.append(self.offsets[-1] + len(flat))
-        self.shapes.append(array.shape)
-        self.pending.append(flat if flat.nbytes > BUFFER_BYTES else flat.copy())
-        self.held += flat.nbytes
-        if self.held > BUFFER_BYTES:
-            self._flush()
-
-    def _create(self, flat: np.ndarray) -> h5py.Dataset:
-        row = max(1, flat[:1].nbytes)
-        chunk = (max(1, min(CHUNK_BYTES // row, max(1, len(flat)))), *flat.shape[1:])
-        return self.group.create_dataset(
-            "values",
-            shape=(0, *flat.shape[1:]),
-            maxshape=(None, *flat.shape[1:]),
-            chunks=tuple(max(1, n) for n in chunk),
-            dtype=flat.dtype,
-            fletcher32=True,
-        )
-
-    def _flush(self) -> None:
-        """Write what was collected: many small arrays at once, a large one as it is."""
-        if self.values is not None and self.pending:
-            joined = self.pending[0] if len(self.pending) == 1 else np.concatenate(self.pending)
-            self.values.resize(self.offsets[-1], axis=0)
-            self.values[self.offsets[-1] - len(joined) :] = joined
-        self.pending, self.held = [], 0
-
-    def finish(self) -> None:
-        self._flush()
-        ranks = {len(s) for s in self.shapes if s is not None}
-        if len(ranks) > 1:
-            raise DataError(f"{self.group.name}: a file holds arrays of one rank, got {ranks}.")
-        rank = ranks.pop() if ranks else 0
-        shapes = [s if s is not None else (-1,) * rank for s in self.shapes]
-        self.group.create_dataset(
-            "offsets", data=np.asarray(self.offsets, np.int64), fletcher32=True
-        )
-        self.group.create_dataset(
-            "shapes",
-            data=np.asarray(shapes, np.int64).reshape(len(shapes), rank),
-            fletcher32=bool(rank and shapes),
-        )
 
 
 class Writer:
@@ -129,11 +45,11 @@ class Writer:
         except OSError as error:
             raise EnvironmentFault(f"Cannot write into {self.path.parent}: {error}.") from error
         self.moving = {
-            name: _Ragged(self.file, f"trajectories/{name}", name not in ("t", "mask"))
+            name: Ragged(self.file, f"trajectories/{name}", name not in ("t", "mask"))
             for name in MOVING
         }
-        self.still = {n: _Ragged(self.file, f"topologies/{n}") for n in STILL}
-        self.edges = _Ragged(self.file, "graphs/edge_index")
+        self.still = {n: Ragged(self.file, f"topologies/{n}") for n in STILL}
+        self.edges = Ragged(self.file, "graphs/edge_index")
         self.graphs: dict[str, int] = {}
         self.rows: list[int] = []
         self.known: dict[int, tuple[int, Topology]] = {}
@@ -147,6 +63,35 @@ class Writer:
             ragged.append(getattr(trajectory, name))
         topology = self._topology(trajectory.topology)
         self.of.append((topology, trajectory.status, trajectory.finite_steps))
+
+    def extend(self, more: Trajectory) -> None:
+        """Let the last trajectory go on: a long one is written in pieces, and kept nowhere."""
+        for name, ragged in self.moving.items():
+            ragged.extend(getattr(more, name))
+        topology, _, finite = self.of[-1]
+        self.of[-1] = (topology, more.status, finite + more.finite_steps)
+
+    def beside(self, name: str, values: np.ndarray, **attributes: str | float | int) -> None:
+        """Rows of an array that belongs to the data, under ``name``; written in pieces, if need be.
+
+        Readers of the format leave it aside, and digests cover it.
+
+        Args:
+            name: Its place in the file, outside of the groups of the format.
+            values: ``[rows, ...]``; a second piece goes on where the first ends.
+            attributes: What it says of itself.
+        """
+        if name not in self.file:
+            shape, most = (0, *values.shape[1:]), (None, *values.shape[1:])
+            row = max(1, values[:1].nbytes)
+            chunk = (max(1, min(CHUNK_BYTES // row, len(values))), *values.shape[1:])
+            made = self.file.create_dataset(
+                name, shape, values.dtype, maxshape=most, chunks=chunk, fletcher32=True
+            )
+            made.attrs.update(attributes)
+        held = self.file[name]
+        held.resize(len(held) + len(values), axis=0)
+        held[len(held) - len(values) :] = values
 
     def _topology(self, topology: Topology) -> int:
         if id(topology) not in self.known:

@@ -13,6 +13,7 @@ from simlearn.dynamics.coupled import GraphCoupled
 from simlearn.dynamics.coupledseries import CoupledSeries
 from simlearn.dynamics.dissipative import PortHamiltonian, RayleighField
 from simlearn.dynamics.energy import Energy, SeparableEnergy
+from simlearn.dynamics.ensemble import Ensemble
 from simlearn.dynamics.graph import Newtonian, PairField
 from simlearn.dynamics.henon import GHNN, HenonNet
 from simlearn.dynamics.inertia import MechanicalSeries
@@ -40,6 +41,7 @@ __all__ = [
     "Dynamics",
     "EdgeNetwork",
     "Energy",
+    "Ensemble",
     "Estimate",
     "Factorised",
     "Flattened",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Self
+from collections.abc import Iterable, Sequence
+from typing import Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -12,9 +12,22 @@ from simlearn.component import ConfigError
 from simlearn.dynamics.base import Time, VectorField
 from simlearn.dynamics.neural import TanhNet, drive_of, positive, size_of, spread_of
 from simlearn.dynamics.pairterms import EdgeNetwork, Factorised, PairTerm
-from simlearn.state import Aggregation, Topology
+from simlearn.state import Aggregation, Topology, Trajectory
 
 BEYOND = 0.1  # of the range of a column in training: how far beyond it networks still follow
+
+
+@runtime_checkable
+class Enclosed(Protocol):
+    """Dynamics whose networks follow in the range of the training data only."""
+
+    def enclose(self, training: Sequence[Trajectory]) -> None:
+        """Take the range from the data, where it was not measured before."""
+        ...
+
+    def outside(self, x: Tensor, topology: Topology) -> Tensor:
+        """Which nodes are seen outside of it, ``[rows]`` bool."""
+        ...
 
 
 class GraphCoupled(VectorField):
@@ -30,7 +43,8 @@ class GraphCoupled(VectorField):
     rollout leaves the range at a bounded speed (of second order: acceleration) instead of
     overflowing. `outside` tells which nodes did.
 
-    Centre, spread, rate and range are 0, 1, 1 and unlimited until `standardize` measures them.
+    Centre, spread and rate are 0, 1 and 1 until `standardize` measures them; the range is unlimited
+    until that or `enclose`, which every training calls.
 
     Args:
         dim: Columns of the state of a node.
@@ -136,10 +150,33 @@ class GraphCoupled(VectorField):
             self.spread[columns] = spread_of(values)
             z = (values - self.centre[columns]) / self.spread[columns]
             least, most = z.amin(0), z.amax(0)
-            # the range of a column that does not vary is its own size, as rounding moves it
-            reach = torch.where(most > least, most - least, self.centre[columns].abs())
-            self.low[columns], self.high[columns] = least - BEYOND * reach, most + BEYOND * reach
+            self.low[columns], self.high[columns] = _beyond(least, most, self.centre[columns])
         self.rate.copy_(size_of(slope)[-len(self.rate) :])
+
+    @torch.no_grad()
+    def enclose(self, training: Sequence[Trajectory]) -> None:
+        """Take the range in which networks follow from the data, in columns that have none yet."""
+        ranges = [self._range(one.to(self.low.device)) for one in training]
+        least = torch.stack([low for low, _ in ranges]).amin(0).to(self.low)
+        most = torch.stack([high for _, high in ranges]).amax(0).to(self.high)
+        low, high = _beyond(least, most, (least + most).abs() / 2)
+        # inf − inf: a column that no number was seen of stays unlimited
+        free = self.low.isinf() & self.high.isinf() & low.isfinite() & high.isfinite()
+        self.low.copy_(torch.where(free, low, self.low))
+        self.high.copy_(torch.where(free, high, self.high))
+
+    def _range(self, one: Trajectory) -> tuple[Tensor, Tensor]:
+        """Smallest and largest z of a trajectory, ``[seen]``; samples that are missing are none."""
+        least, most = torch.full_like(self.low, torch.inf), torch.full_like(self.low, -torch.inf)
+        for k in range(one.steps):
+            acting = {} if one.inputs is None else {"inputs": one.inputs[k]}
+            z = self._seen(one.x[k], one.topology.replace(**acting)).to(self.low)
+            if one.mask is not None:
+                z = z[one.mask[k]]
+            z = z[z.isfinite().all(-1)]
+            if len(z):
+                least, most = least.minimum(z.amin(0)), most.maximum(z.amax(0))
+        return least, most
 
     def _seen(self, x: Tensor, topology: Topology) -> Tensor:
         """Z before it is bounded, ``[rows, seen]``."""
@@ -157,3 +194,12 @@ class GraphCoupled(VectorField):
             seen.append(drive_of(topology, self.inputs, self.attributes).to(x))
         whole = torch.cat(seen, dim=-1) if len(seen) > 1 else x
         return (whole - self.centre) / self.spread
+
+
+def _beyond(least: Tensor, most: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+    """A range, a tenth wider at both ends.
+
+    The range of a column that does not vary is its own size, as rounding moves it.
+    """
+    reach = torch.where(most > least, most - least, size.abs())
+    return least - BEYOND * reach, most + BEYOND * reach

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from simlearn.component import ConfigError
+from simlearn.dynamics.coupled import Enclosed
 
 if TYPE_CHECKING:
+    from simlearn.state import Trajectory
     from simlearn.training.module import SimulatorModule
 
 KEPT = "simlearn_start"  # where a checkpoint keeps the record of the start
@@ -50,12 +52,22 @@ def wrap(module: SimulatorModule) -> None:
 
 
 def prepare(module: SimulatorModule) -> None:
-    """Log the start and prepare the stabilizers, unless a training is resumed."""
+    """Log the start, prepare stabilizers and ranges, unless a training is resumed."""
     if module.trainer.ckpt_path is not None:
         return
     _log_start(module)
     for stabilizer in module.stabilizers:
         stabilizer.prepare(module.simulator, module.trainer.datamodule.training)
+    _enclose(module.simulator.dynamics, module.trainer.datamodule.training)
+
+
+def _enclose(part: nn.Module, training: Sequence[Trajectory]) -> None:
+    """Give networks that have none yet the range in which they follow, inside wrappers, too."""
+    if isinstance(part, Enclosed):
+        part.enclose(training)
+        return
+    for child in part.children():
+        _enclose(child, training)
 
 
 def remember(module: SimulatorModule, checkpoint: dict[str, Any]) -> None:

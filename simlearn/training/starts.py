@@ -44,7 +44,7 @@ class Starts(nn.Module):
         for one in long:
             topology, count = one.topology, one.steps - 1
             for k in range(count):
-                keys.append(_keys(one.t[k], one.x[k : k + 2], topology))
+                keys.append(state_keys(one.t[k], one.x[k : k + 2], topology))
                 first.append(_leading_rows(topology) + rows)
                 rows += topology.rows
         found, order = torch.cat(keys).sort(stable=True)
@@ -58,7 +58,7 @@ class Starts(nn.Module):
     def forward(self, window: Trajectory) -> Tensor:
         """Where the rollout of a window begins, ``[rows, dim]``."""
         topology, measured = window.topology, window.x[0]
-        key = _keys(window.t[0], window.x[:2], topology)
+        key = state_keys(window.t[0], window.x[:2], topology)
         place = torch.searchsorted(self.keys, key).clamp(max=len(self.keys) - 1)
         known = (self.keys[place] == key)[topology.system][:, None]
         row = self.first[place][topology.system] + _ranks(topology)
@@ -90,8 +90,8 @@ def _ranks(topology: Topology) -> Tensor:
     return number - _leading_rows(topology)[topology.system]
 
 
-def _keys(t: Tensor, x: Tensor, topology: Topology) -> Tensor:
-    """Hash of a time ``[]`` or ``[systems]`` and of states ``[2, rows, dim]``, ``[systems]``.
+def state_keys(t: Tensor, x: Tensor, topology: Topology) -> Tensor:
+    """Hash of a time ``[]`` or ``[systems]`` and of states ``[n, rows, dim]``, ``[systems]``.
 
     States count in float32, so that data and windows agree in whatever precision is trained.
     """

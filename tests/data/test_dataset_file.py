@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from simlearn.component import DataError
 from simlearn.data.store import read, write
+from simlearn.data.writer import Writer
 from simlearn.state import Graph, Topology, Trajectory
 
 
@@ -147,3 +149,31 @@ def test_different_data_have_different_digests(name):
 def test_the_order_of_the_trajectories_is_part_of_the_digest():
     tracks = [simple(i, Topology.complete(2)) for i in range(2)]
     assert returned(tracks).digest != returned(tracks[::-1]).digest
+
+
+def test_a_trajectory_may_be_written_in_pieces(tmp_path):
+    """The same file, bit by bit, as one that was written at once."""
+    t = torch.arange(7.0, dtype=torch.float64)
+    one = Trajectory(t, torch.arange(42.0).reshape(7, 3, 2).double(), Topology.complete(3))
+    with Writer(tmp_path / "b.h5") as writer:
+        for part in (one, one.slice(0, 4)):
+            writer.append(part.slice(0, 3))
+            writer.extend(part.slice(3))
+        pieces = writer.finish({})
+    assert pieces == write(tmp_path / "c.h5", [one, one.slice(0, 4)], {})
+
+
+def test_what_belongs_to_the_data_stands_beside_them(tmp_path):
+    one = Trajectory(torch.zeros(1), torch.zeros(1, 3, 2), Topology.complete(3))
+    with Writer(tmp_path / "a.h5") as writer:
+        writer.append(one)
+        for k in range(3):
+            writer.beside("more/p", np.full((2, 3), k), meaning="a number")
+        writer.finish({})
+    assert torch.equal(read(tmp_path / "a.h5")[0].x, one.x)
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        assert file["more/p"][:, 0].tolist() == [0, 0, 1, 1, 2, 2]
+        assert file["more/p"].attrs["meaning"] == "a number"
+        file["more/p"][0, 0] = 9
+    with pytest.raises(DataError, match="more/p does not have the digest"):
+        read(tmp_path / "a.h5")

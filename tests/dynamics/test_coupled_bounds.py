@@ -47,6 +47,45 @@ def bound(field, degree):
     return field.rate * (most + degree * pair.out.weight.abs() @ (a * b))
 
 
+def flat_states(steps=6, rows=5, dim=2, **given):
+    topology = ring(rows).replace(**given)
+    t = 0.1 * torch.arange(steps, dtype=torch.float64)
+    return Trajectory(t, normal(steps, rows, dim), topology)
+
+
+def test_every_training_gives_networks_a_range():
+    """Also without Standardize, and of parameters, which it does not measure."""
+    attr = normal(5, 1, seed=3)
+    one = flat_states(12, node_attr=attr)
+    field = GraphCoupled(dim=2, width=4, node_parameters=1).double()
+    assert not bool(field.outside(1e9 * one.x[0], one.topology).any())
+    simlearn.fit(Simulator(field, RK4(), 0.1), one, max_epochs=1, progress=False)
+    seen = torch.cat([one.x.flatten(0, 1), attr.repeat(12, 1)], dim=1)
+    margin = 0.1 * (seen.amax(0) - seen.amin(0))
+    torch.testing.assert_close(field.low, seen.amin(0) - margin)
+    torch.testing.assert_close(field.high, seen.amax(0) + margin)
+    assert bool(field.outside(1e9 * one.x[0], one.topology).all())
+    slope = field(0.0, 1e9 * one.x[0], one.topology)
+    assert bool((slope.abs() <= bound(field, 2) + 1e-12).all())
+
+
+def test_a_range_that_was_measured_is_kept_and_missing_samples_are_none():
+    field, x = measured()
+    before = field.low.clone(), field.high.clone()
+    field.enclose([Trajectory(torch.zeros(1), 50 * x[:1], ring(6))])
+    assert torch.equal(field.low, before[0])
+    assert torch.equal(field.high, before[1])
+    one = flat_states(dim=1)
+    mask = torch.ones(6, 5, dtype=torch.bool)
+    x = one.x.clone()
+    mask[2, 3], x[2, 3] = False, torch.nan
+    mask[4, 1], x[4, 1] = False, 1e6
+    fresh = GraphCoupled(dim=1, width=4).double()
+    fresh.enclose([Trajectory(one.t, x, one.topology, mask=mask)])
+    assert float(fresh.high) < 10
+    assert float(fresh.low) > -10
+
+
 def test_standardising_measures_units_and_the_range():
     field, x = measured(dim=2)
     flat_x = x.reshape(-1, 2)

@@ -1,48 +1,30 @@
-"""Who is connected to whom: an edge list, or a GraphML file."""
+"""Who is connected to whom: an edge list, GraphML, or node-link JSON."""
 
 from __future__ import annotations
 
 import csv
-import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
-from simlearn.component import DataError, EnvironmentFault
+from simlearn.component import DataError
+from simlearn.data.importing.edges import Edges, doubled, numbers, once
+from simlearn.data.importing.graphfiles import graphml, node_link
 from simlearn.state import Graph, Topology
 
 END = r"(source|src|target|tgt|dst|dest|destination|from|to|head|tail|sender|receiver)"
 HEADER = rf"(node[ _]?)?{END}([ _]?(node|id))?"
 
 
-@dataclass(frozen=True)
-class Edges:
-    """Edges between labelled nodes.
-
-    Attributes:
-        pairs: Source and target of each directed edge.
-        weights: ``[edges, a]``; None where the edges carry none.
-        places: Where each edge stands, for messages.
-        nodes: Nodes that are named although they may have no edge.
-    """
-
-    pairs: Sequence[tuple[str, str]]
-    weights: Tensor | None
-    places: Sequence[str]
-    nodes: Sequence[str] = ()
-
-
 def read_edges(path: Path, directed: bool = False) -> Edges:
     """The edges of a GraphML file, or of a text with two nodes a line and weights after them.
 
     Args:
-        path: ``.graphml``, or text separated by commas, semicolons, tabs or blanks; lines that
-            begin with # or % are comments, and a first line such as source,target is a header.
+        path: ``.graphml``, ``.json`` (networkx.node_link_data), or text separated by commas,
+            semicolons, tabs or blanks; lines that begin with # or % are comments, and a first line
+            such as source,target is a header.
         directed: Whether each line is one directed edge; otherwise it is both directions.
 
     Raises:
@@ -52,37 +34,13 @@ def read_edges(path: Path, directed: bool = False) -> Edges:
     if not path.is_file():
         raise DataError(f"There is no graph {path}.")
     if path.suffix.lower() == ".graphml":
-        return _graphml(path)  # the file itself says whether its edges have a direction
+        return graphml(path)  # the file itself says whether its edges have a direction
+    if path.suffix.lower() == ".json":
+        return node_link(path)
     edges = _edge_list(path)
     way = "" if directed else ", or say that edges have a direction with --directed true"
-    _once(edges, directed, way)
-    return edges if directed else _doubled(edges)
-
-
-def _once(edges: Edges, directed: bool, way: str = "") -> None:
-    """Refuse an edge that stands there twice.
-
-    Raises:
-        DataError: One does.
-    """
-    seen: dict[object, str] = {}
-    for pair, place in zip(edges.pairs, edges.places, strict=True):
-        before = seen.setdefault(pair if directed else frozenset(pair), place)
-        if before != place:
-            raise DataError(
-                f"{place}: the edge {pair[0]} - {pair[1]} stands there twice (first: {before}). "
-                f"Remove one{way}."
-            )
-
-
-def _doubled(edges: Edges) -> Edges:
-    """Each undirected edge in both directions."""
-    loops = [a == b for a, b in edges.pairs]
-    back = [(b, a) for (a, b), loop in zip(edges.pairs, loops, strict=True) if not loop]
-    kept = [k for k, loop in enumerate(loops) if not loop]
-    weights = None if edges.weights is None else torch.cat([edges.weights, edges.weights[kept]])
-    places = [*edges.places, *(edges.places[k] for k in kept)]
-    return Edges([*edges.pairs, *back], weights, places, edges.nodes)
+    once(edges, directed, way)
+    return edges if directed else doubled(edges)
 
 
 def _edge_list(path: Path) -> Edges:
@@ -98,8 +56,8 @@ def _edge_list(path: Path) -> Edges:
     if not rows:
         raise DataError(f"{path} holds no edge.")
     mark = next((m for m in ",;\t" if m in rows[0][1]), None)
-    cells = [(number, _cells(line, mark)) for number, line in rows]
-    if _is_header(cells[0][1]):
+    cells = [(number, cells_of(line, mark)) for number, line in rows]
+    if is_header(cells[0][1]):
         cells = cells[1:]
     if not cells:
         raise DataError(f"{path} holds no edge.")
@@ -109,84 +67,25 @@ def _edge_list(path: Path) -> Edges:
         place = f"{path}, line {number}"
         if len(row) != width or width < 2:
             raise DataError(f"{place}: an edge is two nodes and its weights, got {row}.")
-        weights.append(_weights(row[2:], place))
+        weights.append(numbers(row[2:], place))
         pairs.append((row[0], row[1]))
         places.append(place)
     values = torch.tensor(weights, dtype=torch.float64) if width > 2 else None
     return Edges(pairs, values, places)
 
 
-def _weights(cells: Sequence[str], place: str) -> list[float]:
-    try:
-        values = [float(cell) for cell in cells]
-    except ValueError as error:
-        raise DataError(f"{place}: a weight is a number, got {', '.join(cells)}.") from error
-    if not all(map(math.isfinite, values)):
-        raise DataError(f"{place}: a weight is a finite number, got {', '.join(cells)}.")
-    return values
-
-
-def _is_header(cells: Sequence[str]) -> bool:
+def is_header(cells: Sequence[str]) -> bool:
     """Whether a first line names columns: by its words, or because no weight is a number."""
     if all(re.fullmatch(HEADER, cell, re.IGNORECASE) for cell in cells[:2]):
         return True
     return len(cells) > 2 and not any(re.match(r"[+-]?(\.?\d|nan|inf)", c) for c in cells[2:])
 
 
-def _cells(line: str, mark: str | None) -> list[str]:
+def cells_of(line: str, mark: str | None) -> list[str]:
+    """Cells of a line; without a mark, blanks stand between them."""
     if mark is None:
         return line.split()
     return [cell.strip() for cell in next(csv.reader([line], delimiter=mark))]
-
-
-def _graphml(path: Path) -> Edges:
-    try:
-        import networkx
-    except ImportError as error:
-        raise EnvironmentFault("GraphML needs networkx: pip install simlearn[graph]") from error
-    try:
-        graph = networkx.read_graphml(path)
-    except Exception as error:  # the parser raises whatever its XML library does
-        raise DataError(f"{path} is no GraphML that can be read: {error}.") from error
-    ends = [(str(a), str(b)) for a, b in graph.edges()]
-    numbers = [f"{path}, edge {k} ({a} - {b})" for k, (a, b) in enumerate(ends, 1)]
-    _once(Edges(ends, None, numbers), graph.is_directed())
-    if not graph.is_directed():
-        graph = graph.to_directed()
-    edges = list(graph.edges(data=True))
-    pairs = [(str(a), str(b)) for a, b, _ in edges]
-    places = [f"{path}, edge {a} - {b}" for a, b in pairs]
-    weights = _attributes([data for *_, data in edges], places)
-    return Edges(pairs, weights, places, list(map(str, graph)))
-
-
-def _attributes(found: Sequence[dict[str, Any]], places: Sequence[str]) -> Tensor | None:
-    """The weight of each edge and its other numbers, in the order of their names.
-
-    Raises:
-        DataError: An edge lacks what others have, or it is no number.
-    """
-    # the parser keeps the id of an edge among its data
-    keys = {key for data in found for key in data if not (key == "id" and _text(data[key]))}
-    names = sorted(keys, key=lambda key: (key != "weight", key))
-    if not names:
-        return None
-    rows = []
-    for data, place in zip(found, places, strict=True):
-        for name in names:
-            if name not in data:
-                raise DataError(f"{place} has no {name}; others have one.")
-            if _text(data[name]):
-                raise DataError(
-                    f"{place}: {name} is the text {data[name]!r}; what edges carry are numbers. "
-                    "Remove it from the file, or write numbers."
-                )
-        rows.append(_weights([str(data[name] + 0) for name in names], place))
-    return torch.tensor(rows, dtype=torch.float64)
-
-
-def _text(value: object) -> bool:
-    return not isinstance(value, int | float)
 
 
 def connect(edges: Edges | None, labels: Sequence[str], complete: bool) -> Topology:

@@ -14,8 +14,9 @@ from simlearn.component import ConfigError, DataError
 from simlearn.data.importing import arrays, containers, samples, units
 from simlearn.data.importing.binary import open_parquet
 from simlearn.data.importing.columns import Columns
+from simlearn.data.importing.edges import Edges
 from simlearn.data.importing.flat import flat
-from simlearn.data.importing.graphs import Edges, connect
+from simlearn.data.importing.graphs import connect
 from simlearn.data.importing.missing import Policy
 from simlearn.data.importing.samples import Sample
 from simlearn.data.importing.settled import Settled

@@ -14,7 +14,7 @@ from simlearn.training.network.course import Data, path, sensitivities
 from simlearn.training.network.noise import Observed
 from simlearn.training.network.weak import Normal, along_data, along_own
 
-RIDGES = 10.0 ** torch.arange(-12, -1, 2, dtype=torch.float64)
+RIDGES = 10.0 ** torch.arange(-12, -1, dtype=torch.float64)
 AGAIN = 2  # times that the weak form is solved along own paths
 ITERATIONS = 15
 PROMISING = 0.1  # error of the weak form above which own paths do not help it

@@ -15,6 +15,7 @@ from simlearn.training.network.course import Data, Stepper
 
 NODES = 5  # of Gauss-Legendre in an interval
 FEWEST, MOST, FIRST = 2, 12, 24  # Runge-Kutta steps in an interval along the field's own path
+UNSEEN = 1e-18  # of the largest sum of squares of a column
 ACCURATE = 0.7  # step times the spectral radius
 
 
@@ -39,7 +40,9 @@ class Normal:
 
     def path(self, ridges: Tensor) -> list[Tensor]:
         """Solutions ``[K, dim]`` with so much of the largest eigenvalue added, columns scaled."""
-        scale = self.gram.diagonal().clamp_min(1e-300).rsqrt()
+        # a function that almost no data reach must not be scaled up to count
+        size = self.gram.diagonal()
+        scale = size.clamp_min(max(UNSEEN * float(size.max()), 1e-300)).rsqrt()
         values, vectors = torch.linalg.eigh(scale[:, None] * self.gram * scale)
         values = values.clamp_min(0.0)
         along = vectors.T @ (scale[:, None] * self.right)

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 import simlearn_networks as networks
-from simlearn import ConfigError, System, Topology, catalog, cli, read, sample_times
+from simlearn import ConfigError, Topology, catalog, cli, read, sample_times
 from simlearn.component import arguments
 from simlearn_networks import EdgeList, ErdosRenyi, GraphFamily, Grid8, Heat, RandomGeometric
-from simlearn_networks.system import blocks
+from simlearn_networks.system import GraphSystem, blocks
 
 OFFERED = networks.simlearn_components()
-SYSTEMS = [cls() for cls in OFFERED if issubclass(cls, System)]
+SYSTEMS = [cls() for cls in OFFERED if issubclass(cls, GraphSystem)]
 WEIGHED = ErdosRenyi(9, 0.5, True, [0.5, 1.5])
 VARIANTS = [type(s)(graph=WEIGHED, fresh=True) for s in SYSTEMS] + [
     type(s)(graph=Grid8(20), initial="ndcn") for s in SYSTEMS if hasattr(s, "initial")
@@ -40,7 +40,7 @@ def test_everything_is_offered_once_and_exported():
     families = {c.__name__ for c in GraphFamily.__subclasses__()}
     extra = {"GraphFamily", "Links", *families}
     assert {cls.__name__ for cls in OFFERED} | extra == set(networks.__all__)
-    assert len(set(OFFERED)) == len(OFFERED) == 34
+    assert len(set(OFFERED)) == len(OFFERED) == 38
     point = metadata.EntryPoint("networks", "simlearn_networks", "simlearn")
     known = catalog.load(entry_points=[point])
     assert not known.failed()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import simlearn_networks as networks
-from simlearn import DataError, System, Topology
+from simlearn import DataError, System, Topology, VectorField
 from simlearn_networks.common import Aggregation
 
 EXP, SIN = math.exp, math.sin
@@ -89,6 +89,10 @@ PLAIN = {
         lambda i, x: [x[1], (MACHINES[i, 0] - MACHINES[i, 2] * x[1]) / MACHINES[i, 1]],
         lambda x, y: [0, 2.5 * SIN(y[0] - x[0])],
     ),
+    networks.PowerGridLaw(): (
+        lambda i, x: [x[1], MACHINES[i, 0] - MACHINES[i, 1] * x[1]],
+        lambda x, y: [0, SIN(y[0] - x[0])],
+    ),
 }
 
 
@@ -102,13 +106,13 @@ def plainly(own, pair, x, a):
 
 
 def carried(law, topology):
-    if isinstance(law, networks.SwingLaw):
+    if isinstance(law, networks.SwingLaw | networks.PowerGridLaw):
         return topology.replace(node_attr=torch.from_numpy(MACHINES))
     return topology.replace(node_attr=torch.from_numpy(OMEGA)[:, None])
 
 
 def test_every_law_stands_here():
-    offered = [c for c in networks.simlearn_components() if not issubclass(c, System)]
+    offered = [c for c in networks.simlearn_components() if issubclass(c, VectorField)]
     assert {type(law) for law in PLAIN} == set(offered)
 
 
@@ -118,6 +122,8 @@ def test_a_law_is_the_plain_sum_over_pairs(law, directed):
     own, pair = PLAIN[law]
     if isinstance(law, networks.SwingLaw):
         a = a / MACHINES[:, 1:2]
+    if isinstance(law, networks.PowerGridLaw):
+        a = a * MACHINES[:, 2:]
     x = np.random.default_rng(5).uniform(0.1, 1.4, (7, law.dim))
     answer = law(0.0, torch.from_numpy(x), carried(law, topology))
     np.testing.assert_allclose(answer.numpy(), plainly(own, pair, x, a), rtol=1e-12, atol=1e-13)
@@ -176,6 +182,7 @@ def test_negative_states_do_not_break_a_broken_power():
         (networks.KuramotoLaw(), "frequency"),
         (networks.InertialKuramotoLaw(), "frequency"),
         (networks.SwingLaw(), "power, inertia, damping"),
+        (networks.PowerGridLaw(), "power over inertia, damping over inertia, one over inertia"),
     ],
 )
 def test_nodes_must_carry_what_the_law_needs(law, columns):

@@ -1,0 +1,1 @@
+"""Parts of `benchmarks/networks.py`: cells, rivals written from the papers, limits."""

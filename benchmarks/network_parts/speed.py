@@ -1,0 +1,105 @@
+"""Time of a training iteration of NDCN's mathematics: its own solvers against the framework's."""
+
+import importlib
+import importlib.util
+import statistics
+import time
+
+import torch
+from hamiltonian_parts.rows import Task
+
+from . import cells, latent, ndcn
+
+BLOCK = 20  # iterations of one way before the next has its turn
+CASES, SEEDS, SHORT = (("heat", "grid"), ("gene", "grid")), 3, 40
+LIMITS = {"dopri5": 6.0, "Euler": 2.5}
+OWN, PEER = "own NDCN", "torchdiffeq"
+
+
+def peer(method):
+    """A solver of torchdiffeq, which NDCN's program calls."""
+    odeint = importlib.import_module("torchdiffeq").odeint
+    return lambda rate, h, t: odeint(
+        lambda _, x: rate(x), h, t, rtol=ndcn.RTOL, atol=ndcn.ATOL, method=method
+    )
+
+
+def ways(cell):
+    """Makers of the models that are compared."""
+    phi = ndcn.laplacian(cell.a)
+    topology = latent.phi_of(cell.a)
+    found = {
+        ("Euler", OWN): lambda: ndcn.NDCN(phi),
+        ("dopri5", OWN): lambda: ndcn.NDCN(phi, ndcn.adaptive),
+        "ours": lambda: latent.Continuous(topology),
+    }
+    if importlib.util.find_spec("torchdiffeq"):
+        found["Euler", PEER] = lambda: ndcn.NDCN(phi, peer("euler"))
+        found["dopri5", PEER] = lambda: ndcn.NDCN(phi, peer("dopri5"))
+    return found
+
+
+def one_seed(dynamics, graph, seed, iterations):
+    """Train every way on one cell, in turns; milliseconds an iteration and errors in %."""
+    cell = cells.drawn(dynamics, graph, seed)
+    x, t = (torch.from_numpy(part).float() for part in (cell.start, cell.t))
+    wanted = torch.from_numpy(cell.seen[cell.train]).float()
+    models = {name: ndcn.seeded(seed, make) for name, make in ways(cell).items()}
+    known, decay = t[torch.from_numpy(cell.train)], ndcn.DECAY[dynamics]
+    steps = {name: ndcn.trainer(one, x, known, wanted, decay) for name, one in models.items()}
+    spent = dict.fromkeys(models, 0.0)
+    for done in range(0, iterations, BLOCK):
+        for name, step in steps.items():
+            began = time.process_time()
+            for _ in range(min(BLOCK, iterations - done)):
+                step()
+            spent[name] += time.process_time() - began
+    with torch.no_grad():
+        errors = {name: cell.errors(one(x, t).double().numpy()) for name, one in models.items()}
+    return {name: (1e3 * spent[name] / iterations, errors[name]) for name in models}
+
+
+def speed(settings):
+    """Heat and gene on the grid; every way gets the same iterations on the same arrays."""
+    task = Task("speed")
+    iterations = SHORT if settings.quick else ndcn.ITERATIONS
+    for dynamics, graph in CASES:
+        found = [
+            one_seed(dynamics, graph, seed, iterations) for seed in range(settings.count(SEEDS))
+        ]
+        for solver, limit in LIMITS.items():
+            for where in (OWN, PEER):
+                _rows(task, f"{dynamics} {graph}", found, (solver, where), limit)
+    task.notes += [
+        f"{iterations} iterations each, in turns of {BLOCK}, Adam, float32, CPU time. Ours: the "
+        f"same parameters and right-hand side, {latent.STEPS} steps of Heun's scheme over the time "
+        "of the data, cubics between them. NDCN's program calls torchdiffeq; own NDCN takes the "
+        "same steps by code with less overhead, so it is the harder rival.",
+        "Errors: mean over interp and extrap at the last iteration, which for NDCN moves by a "
+        "third from one hundred iterations to the next."
+        + (" A quick run is far from trained." if settings.quick else ""),
+    ]
+    return task
+
+
+def _rows(task, cell, found, way, limit):
+    """Ratio of times, and of errors, seed by seed."""
+    name = " by ".join(way)
+    pairs = [(one[way], one["ours"]) for one in found if way in one]
+    note = "torchdiffeq is not installed" if not pairs else ""
+    if pairs:
+        theirs, ours = (statistics.median(pair[k][0] for pair in pairs) for k in (0, 1))
+        note = f"{theirs:.3g} and {ours:.3g} ms"
+    ratios = [theirs[0] / ours[0] for theirs, ours in pairs]
+    what = f"{cell}: iteration, {name} / ours"
+    task.row(what, ratios, median=limit, least=True, unit=" ×", note=note)
+    task.say(what, note)
+    if pairs:
+        apart = [_mean(ours[1]) / _mean(theirs[1]) for theirs, ours in pairs]
+        both = ((_mean(ours[1]), _mean(theirs[1])) for theirs, ours in pairs)
+        note = "; ".join(f"{one:.3g} and {other:.3g} %" for one, other in both)
+        task.row(f"{cell}: error, ours / {name}", apart, unit=" ×", note=note)
+
+
+def _mean(errors):
+    return statistics.fmean(errors.values())

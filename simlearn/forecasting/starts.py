@@ -1,0 +1,191 @@
+"""Where a forecast begins: one state of every node, and what the nodes carry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from simlearn.component import DataError
+from simlearn.data.importing.sources import TABLES
+from simlearn.data.layout import FORMAT, fault
+from simlearn.data.store import read
+from simlearn.forecasting.starttables import name_of, table
+
+
+@dataclass(frozen=True)
+class Start:
+    """One state of every node.
+
+    Attributes:
+        x: ``[rows, dim]``; ``[1, dim]`` where ``uniform``.
+        names: Of the rows; empty where they have none.
+        parameters: What else stands there of every node, by name ``[rows]``.
+        t: The time of the state.
+        uniform: Whether all nodes begin at one state, however many there are.
+        where: The file, for messages.
+    """
+
+    x: Tensor
+    names: Sequence[str] = ()
+    parameters: Mapping[str, Tensor] = field(default_factory=dict)
+    t: float = 0.0
+    uniform: bool = False
+    where: str = "--x0"
+
+
+def constant(text: str, dim: int) -> Start | None:
+    """A start from numbers with commas: one for every column, or one for all; None if it is none.
+
+    Raises:
+        DataError: They are of another number.
+    """
+    try:
+        values = [float(cell) for cell in text.split(",")]
+    except ValueError:
+        return None
+    if len(values) not in (1, dim) or not np.isfinite(values).all():
+        raise DataError(
+            f"The start {text} has {len(values)} numbers; the state of a node has {dim}. Give one "
+            "finite number, or one for each column."
+        )
+    x = torch.tensor(values, dtype=torch.float64).expand(dim)[None]
+    return Start(x, uniform=True)
+
+
+def read_start(path: Path | str, dim: int, columns: Any = None, more: int = 0) -> Start:
+    """The start of a csv, npy, npz or HDF5 file.
+
+    A table has one row a node; its columns are called as in the data that were imported, or what is
+    left beside node and time is the state. Arrays are ``[rows, dim]`` (``x0`` or ``x``; ``[rows]``
+    for one column), with ``nodes`` beside them where nodes have names. Of a dataset it is the last
+    state of the first trajectory.
+
+    Args:
+        path: The file.
+        dim: Columns of the state.
+        columns: The column map of the training data, where their provenance has one.
+        more: Parameters of a node that the simulator sees.
+
+    Raises:
+        DataError: It cannot be read, is of another size, or a number is missing; the place is told.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(
+            f"There is no start {path}. Give a csv, npz, npy or HDF5 file, a number, or sample."
+        )
+    kind = path.suffix.lower()
+    if kind in TABLES:
+        known = columns if isinstance(columns, Mapping) else {}
+        return Start(*table(path, dim, known, more), where=str(path))
+    if kind not in (".npy", ".npz", ".h5", ".hdf5"):
+        raise DataError(f"{path}: a start comes as csv, npz, npy or HDF5, or as a number.")
+    if kind in (".h5", ".hdf5") and (found := _dataset(path, dim)) is not None:
+        return found
+    held = _arrays(path)
+    name = next((n for n in ("x0", "x") if n in held), next(iter(held)) if len(held) == 1 else "")
+    if not name:
+        raise DataError(f"{path} has the arrays {', '.join(held)}; call the start x0.")
+    names = [name_of(one) for one in held.pop("nodes", np.zeros(0)).reshape(-1).tolist()]
+    x = _state(held.pop(name), dim, str(path), names)
+    others = {n: _numbers(a, len(x), n, str(path)) for n, a in held.items() if len(a) == len(x)}
+    return Start(x, names, others, where=str(path))
+
+
+def _dataset(path: Path, dim: int) -> Start | None:
+    """The last state of the first trajectory of a dataset; None where it is another HDF5 file."""
+    try:
+        with h5py.File(path, "r") as file:
+            ours = file.attrs.get("format") == FORMAT
+    except OSError as error:
+        raise DataError(f"{path} is no HDF5 file that can be read: {error}.") from error
+    if not ours:
+        return None
+    data = read(path)
+    if not len(data):
+        raise DataError(f"{path} holds no trajectory to start from.")
+    one = data[0].slice(0, data[0].finite_steps)
+    if one.mask is not None:
+        whole = one.mask.all(1).nonzero()[:, 0]
+        if not len(whole):
+            raise DataError(f"{path} has no complete sample to start from.")
+        one = one.slice(0, int(whole[-1]) + 1)
+    topology, names = one.topology, list[str]()
+    if topology.node_type is not None and topology.node_names:
+        names = [topology.node_names[k] for k in topology.node_type.tolist()]
+    attr = {} if topology.node_attr is None else {"node_attr": topology.node_attr.double()}
+    x = _state(one.x[-1].double().numpy(), dim, str(path), names)
+    return Start(x, names, attr, float(one.t[-1].min()), where=str(path))
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file by name; one without a name is x0.
+
+    Raises:
+        DataError: It cannot be read, or holds none.
+    """
+    try:
+        if path.suffix.lower() == ".npy":
+            return {"x0": np.load(path, allow_pickle=False)}
+        if path.suffix.lower() == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                found = {name: file[name] for name in file.files}
+        else:
+            with h5py.File(path, "r") as file:
+                for name in file:
+                    item = file.get(name, getlink=True)
+                    item = file[name] if isinstance(item, h5py.HardLink) else item
+                    if wrong := fault(item, path.stat().st_size):
+                        raise DataError(f"{path}: {name} {wrong}; refused.")
+                found = {name: _read(file[name]) for name in file}
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} cannot be read: {error}.") from error
+    if not found:
+        raise DataError(f"{path} holds no array.")
+    return found
+
+
+def _read(item: Any) -> np.ndarray:
+    text = h5py.check_string_dtype(item.dtype) is not None
+    return np.asarray(item.asstr()[()] if text else item[()])
+
+
+def _state(value: np.ndarray, dim: int, where: str, names: Sequence[str]) -> Tensor:
+    """``[rows, dim]`` in float64.
+
+    Raises:
+        DataError: It has another shape, is no number, or not finite.
+    """
+    if value.dtype.kind not in "iufb":
+        raise DataError(f"{where}: the start holds {value.dtype}, not numbers.")
+    if value.ndim == 1 and dim == 1:
+        value = value[:, None]
+    if value.ndim != 2 or value.shape[1] != dim:
+        raise DataError(
+            f"{where}: the start must be [nodes, {dim}], as the simulator has {dim} columns; got "
+            f"{list(value.shape)}."
+        )
+    if names and len(names) != len(value):
+        raise DataError(f"{where}: {len(names)} names for {len(value)} nodes.")
+    wrong = np.flatnonzero(~np.isfinite(value).all(1))
+    if len(wrong):
+        row = int(wrong[0])
+        raise DataError(
+            f"{where}: the state of node {names[row] if names else row} is {value[row].tolist()}. "
+            "Give every node finite numbers."
+        )
+    return torch.from_numpy(np.array(value, np.float64))
+
+
+def _numbers(value: np.ndarray, rows: int, name: str, where: str) -> Tensor:
+    """A parameter of every node, looked at when it is used."""
+    if value.dtype.kind not in "iufb":
+        raise DataError(f"{where}: {name} holds {value.dtype}, not numbers.")
+    return torch.from_numpy(np.array(value, np.float64).reshape(rows, -1).squeeze(1))
