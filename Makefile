@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+WORKERS ?= 2
 
 .PHONY: setup demo test test-slow docs lint clean help
 
 help:
 	@echo "make demo   learn the solar system from the real ephemeris and judge the simulator (about 2 minutes)"
-	@echo "make test   the whole test suite, lint, types and import contracts"
+	@echo "make test   the whole test suite, lint, types and import contracts; in two processes, or WORKERS=8"
 	@echo "make test-slow  the tests that take longest: whole examples, long orbits, a real compilation"
 	@echo "make docs   the documentation as a site for the file system: site/index.html"
 	@echo "make setup  only the environment: $(VENV)"
@@ -32,7 +33,7 @@ test: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow

@@ -1,6 +1,7 @@
 """What is written stays true: configs build, documents run, hooks are documented and tested."""
 
 import inspect
+import os
 import pathlib
 import re
 import subprocess
@@ -16,6 +17,23 @@ from simlearn.cli.check import read_gate
 from simlearn.cli.parsing import prepare
 
 ROOT = pathlib.Path(__file__).parents[1]
+# a process for each block, that begins where a slow import has ended
+EACH_ALONE = """
+import os, sys, traceback
+import simlearn
+simlearn.fit, simlearn.check
+for number, block in enumerate(sys.argv[1:], 1):
+    if (child := os.fork()) == 0:
+        try:
+            exec(compile(block, f"<block {number}>", "exec"), {"__name__": "__main__"})
+            sys.stdout.flush()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    if os.waitpid(child, 0)[1]:
+        sys.exit(f"Block {number} failed:\\n{block}")
+"""
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -70,15 +88,22 @@ ALONE = [p for p in DOCS if p.name != "forecast-your-network.md"]  # tests/flows
 @pytest.mark.parametrize("path", ALONE, ids=lambda p: p.name)
 def test_python_blocks_run(path, tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", path.read_text(), re.S)
-    for block in blocks:
-        done = subprocess.run(
-            [sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
+    if not blocks:
+        return
+    done = subprocess.run(
+        [sys.executable, "-c", EACH_ALONE, *blocks],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_the_command_line_block_of_the_readme_runs(tmp_path, shell):
-    """Fit, generate, check: literally, but for where the configs lie."""
+    """Literally, but for where the configs lie; flows/test_walks.py runs it on the smoke suite."""
     text = (ROOT / "README.md").read_text().split("## From the command line")[1]
     block = re.search(r"```sh\n(.*?)```", text, re.S)[1]
     for line in block.strip().splitlines():

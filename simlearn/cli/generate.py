@@ -12,7 +12,7 @@ from simlearn.component import ConfigError, describe
 from simlearn.data.generate import DatasetGenerator, sample_times
 from simlearn.data.parallel import draw
 from simlearn.data.writer import Writer
-from simlearn.training.fit import versions
+from simlearn.training.record import versions
 
 DESCRIPTION = """Draw trajectories from a generator into a dataset file (HDF5).
 

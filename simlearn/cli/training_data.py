@@ -12,7 +12,7 @@ from simlearn.data.generate import DatasetGenerator, sample_times
 from simlearn.data.store import read
 from simlearn.simulator import Simulator
 from simlearn.state import Trajectory
-from simlearn.training.fit import ranges
+from simlearn.training.record import ranges
 
 
 def training_data(

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import platform
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from simlearn.component import ConfigError, DataError, describe
@@ -21,6 +17,7 @@ from simlearn.state import Trajectory
 from simlearn.training.module import OptimizerCallable, SchedulerCallable, SimulatorModule
 from simlearn.training.objective import Objective
 from simlearn.training.progress import Progress, quiet
+from simlearn.training.record import ranges, versions
 from simlearn.training.stabilizer import Stabilizer
 from simlearn.training.start import Start
 
@@ -156,39 +153,4 @@ def provenance(module: SimulatorModule, data: TrajectoryData) -> dict[str, Any]:
         },
         "loss": float(module.ledger.loss) if module.ledger.evaluations else None,
         "seed": module.seed,
-    }
-
-
-def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
-    names = ("simlearn", "torch", "lightning", "numpy", "scipy", "h5py")
-    found = {"python": platform.python_version()}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def ranges(training: Sequence[Trajectory]) -> dict[str, Any]:
-    """Where the training data lie: sizes, degrees, ranges and second moment of the columns."""
-    low = torch.stack([one.x.amin((0, 1)) for one in training]).amin(0)
-    high = torch.stack([one.x.amax((0, 1)) for one in training]).amax(0)
-    rows = torch.cat([one.x.reshape(-1, one.dim) for one in training]).double()
-    digest = hashlib.sha256(rows.numpy().tobytes())
-    degrees = [
-        torch.bincount(one.topology.graph.edge_index[1], minlength=one.topology.rows)
-        for one in training
-    ]
-    return {
-        "trajectories": len(training),
-        "states": sum(one.steps for one in training),
-        "time": [float(min(o.t.min() for o in training)), float(max(o.t.max() for o in training))],
-        "rows": [min(o.topology.rows for o in training), max(o.topology.rows for o in training)],
-        "degree": [int(min(d.min() for d in degrees)), int(max(d.max() for d in degrees))],
-        "sha256": digest.hexdigest(),
-        "second_moment": (rows.T @ rows / len(rows)).tolist(),
-        "low": low.tolist(),
-        "high": high.tolist(),
     }

@@ -34,6 +34,16 @@ def test_import_is_lazy():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_commands_that_train_nothing_start_without_lightning():
+    """It takes as long to import as everything else together."""
+    code = (
+        "import sys; from simlearn.cli import run; "
+        "codes = [run([c, '--help']) for c in ('generate', 'check', 'forecast', 'data')]; "
+        "sys.exit(any(codes) or 'torch' not in sys.modules or 'lightning' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_front_names_all_resolve():
     import simlearn
 

@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -22,37 +24,45 @@ ODD = {
     "no home": {"HOME": "/proc/nowhere", "XDG_CACHE_HOME": "/proc/nowhere", **NO_NETWORK},
     "clock": {"TZ": "Pacific/Kiritimati", "SOURCE_DATE_EPOCH": "0"},
 }
+# one process for all commands: what it imports takes longer than what they do
+ONE_AFTER_ANOTHER = """
+import sys
+from simlearn.cli import run
+words = sys.argv[1:]
+while words:
+    end = words.index("then")
+    if code := run(words[:end]):
+        sys.exit(f"{words[:end]}: exit code {code}")
+    del words[: end + 1]
+"""
 
 
 @pytest.mark.parametrize("environment", ODD.values(), ids=ODD)
-def test_the_whole_walk_works(shell, tmp_path, environment):
+def test_the_whole_walk_works(tmp_path, environment):
     """Fit, generate, check, forecast and show, in a folder whose name is hard to spell."""
     folder = tmp_path / "ein Ördner mit 空白"
     folder.mkdir()
     (folder / "füt.yaml").write_text(CONFIG, encoding="utf-8")
     (folder / "gate.yaml").write_text(GATE, encoding="utf-8")
-    environment = {**environment, "OMP_NUM_THREADS": "1"}
     run = pathlib.Path("runs/pendel 1")
-    for words in (
-        ["fit", "-c", "füt.yaml", "--run", run.name],
-        [
-            "generate",
-            "--generator",
-            "Pendulum",
-            "--steps",
-            "101",
-            "--dt",
-            "0.1",
-            "--out",
-            "tést.h5",
-        ],
-        ["check", run, "--data", "tést.h5", "-c", "gate.yaml"],
-        ["forecast", run, "--data", "tést.h5", "--steps", "5", "--out", "vorhersage.csv"],
-        ["data", "show", "tést.h5"],
-    ):
-        done = shell(*words, cwd=folder, **environment)
-        assert done.returncode == 0, (words, done.stdout, done.stderr)
-        assert "Traceback" not in done.stderr
+    walk = (
+        ("fit", "-c", "füt.yaml", "--run", run.name),
+        ("generate", *PENDULUM, "--steps", "101", "--out", "tést.h5"),
+        ("check", run, "--data", "tést.h5", "-c", "gate.yaml"),
+        ("forecast", run, "--data", "tést.h5", "--steps", "5", "--out", "vorhersage.csv"),
+        ("data", "show", "tést.h5"),
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", ONE_AFTER_ANOTHER, *(w for words in walk for w in (*words, "then"))],
+        cwd=folder,
+        env={**os.environ, **environment, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    assert "101 x 1 x 2" in done.stdout
     assert (folder / run / "report/report.html").exists()
     assert (folder / "vorhersage.csv").exists()
 

@@ -64,7 +64,7 @@ def test_two_processes_equal_one_with_the_doubled_batch(here, shell):
     ddp = cli.__file__.replace("simlearn/cli/__init__.py", "configs/trainer/ddp.yaml")
     done = shell("fit", "-c", "batch8.yaml", "-c", ddp, "--trainer.accelerator", "cpu")
     assert done.returncode == 0, done.stderr
-    assert shell("fit", "-c", "batch16.yaml").returncode == 0
+    assert cli.run(["fit", "-c", "batch16.yaml"]) == 0
     same(weights("runs/batch16"), weights("runs/batch8"))
     assert sorted(p.name for p in (here / "runs").iterdir()) == ["batch16", "batch8", "latest"]
     assert done.stdout.count("run: ") == 1
@@ -91,13 +91,13 @@ trainer: {max_epochs: 8}
 """
 
 
-def test_line_searches_and_plateaus_see_one_loss(here, shell):
+def test_line_searches_and_plateaus_see_one_loss(here):
     """Two processes that each followed their own loss would part, and then wait for ever."""
     (here / "lbfgs.yaml").write_text(LBFGS)
     ddp = ["--trainer.strategy", "ddp", "--trainer.devices", "2", "--trainer.accelerator", "cpu"]
     two = launched(here, "simlearn", "fit", "-c", "batch8.yaml", "-c", "lbfgs.yaml", *ddp)
     assert two.returncode == 0, two.stderr
-    assert shell("fit", "-c", "batch16.yaml", "-c", "lbfgs.yaml").returncode == 0
+    assert cli.run(["fit", "-c", "batch16.yaml", "-c", "lbfgs.yaml"]) == 0
     same(weights("runs/batch16"), weights("runs/batch8"))
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import pathlib
+import re
 import shutil
 from xml.etree import ElementTree
 
@@ -21,10 +22,19 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
+def commands_of_the_readme():
+    """The words of its command-line block; configs are those of the checkout."""
+    text = (ROOT / "README.md").read_text().split("## From the command line")[1]
+    block = re.search(r"```sh\n(.*?)```", text, re.S)[1]
+    lines = block.replace("configs/", f"{ROOT}/configs/").strip().splitlines()
+    assert all(line.startswith("simlearn ") for line in lines)
+    return [line.split()[1:] for line in lines]
+
+
 def test_train_from_config_then_gate(here, capsys):
-    """Walk A and B: mass-spring, fit, generate, check; a run folder with all it promises."""
-    fit, gate = ROOT / "configs/fit/mass-spring.yaml", ROOT / "configs/gate/mass-spring.yaml"
-    assert cli.run(["fit", "-c", str(fit)]) == 0
+    """Walk A and B: the README's fit, generate, check; a run folder with all it promises."""
+    fit, generate, check = commands_of_the_readme()
+    assert cli.run(fit) == 0
     run = here / "runs/mass-spring"
     assert {p.name for p in run.iterdir()} == {
         "config.yaml",
@@ -36,12 +46,8 @@ def test_train_from_config_then_gate(here, capsys):
     rows = list(csv.DictReader((run / "metrics.csv").open()))
     assert set(rows[0]) == {"epoch", "evaluations", "learning_rate", "loss", "mean_loss", "step"}
     assert float(rows[-1]["loss"]) < 1e-5
-    data = str(ROOT / "configs/data/mass-spring.yaml")
-    assert cli.run(["generate", "-c", data, "--out", "test.h5"]) == 0
-    code = cli.run(
-        ["check", "runs/latest", "--data", "test.h5", "-c", str(gate), "--suite", "smoke"]
-    )
-    assert code == 0, capsys.readouterr()
+    assert cli.run(generate) == 0
+    assert cli.run([*check, "--suite", "smoke"]) == 0, capsys.readouterr()
     report = json.loads((run / "report/report.json").read_text())
     assert report["verdict"] == "pass"
     assert report["schema"] == 1
@@ -167,6 +173,7 @@ suites:
     - {class_path: EnergyDrift, init_args: {horizon: 1000, max_ratio: 1.2}}
     - {class_path: ForecastError, init_args: {horizon: 100, limit: 0.3}}
 """
+SHORT = "schema: 1\nsuites: {full: [{class_path: Bounded, init_args: {horizon: 50}}]}\n"
 
 
 def distribution(folder, name, module, text, point):
@@ -196,7 +203,8 @@ def test_a_strangers_plugin_generates_trains_and_passes_a_gate(here, shell):
     assert fitted.returncode == 0, fitted.stderr
     judged = shell("check", "runs/fit", "--data", "test.h5", "-c", "gate.yaml", **env)
     assert judged.returncode == 0, judged.stdout + judged.stderr
-    without = shell("check", "runs/fit", "--data", "test.h5", "-c", "gate.yaml")
+    (here / "short.yaml").write_text(SHORT)
+    without = shell("check", "runs/fit", "--data", "test.h5", "-c", "short.yaml")
     assert without.returncode == 0, "the trained energy is simlearn's own: no plugin is needed"
 
 

@@ -185,7 +185,9 @@ def test_the_equation_is_solved_to_1e_13_at_random_weights(seeded):
     assert (after - x).abs().max() > 0.01
 
 
-@pytest.mark.parametrize("scheme", [ImplicitMidpoint(), DiscreteGradient()], ids=str)
+@pytest.mark.parametrize(
+    "scheme", [ImplicitMidpoint(), DiscreteGradient()], ids=["midpoint", "discrete gradient"]
+)
 @pytest.mark.parametrize("dt", [0.1, 0.5])
 def test_the_derivative_at_rest_is_that_of_the_solved_step(scheme, dt):
     """There the guess is the answer at once, and its derivative is not: Cayley's matrix is."""

@@ -175,7 +175,7 @@ def test_friction_claims_no_form(henon_heiles):
     assert found.verdict == "not_applicable"
 
 
-@pytest.mark.parametrize("scheme", [Tao(), Tao4()], ids=str)
+@pytest.mark.parametrize("scheme", [Tao(), Tao4()], ids=["Tao", "Tao4"])
 def test_exponents_of_a_scheme_with_a_copy(henon_heiles, scheme):
     """Growth is paired in state and copy together."""
     check = LyapunovSpectrum(steps=40, transient=5)
