@@ -17,8 +17,9 @@ from simlearn.training.network.weak import Normal, along_data, along_own
 RIDGES = 10.0 ** torch.arange(-12, -1, dtype=torch.float64)
 AGAIN = 2  # times that the weak form is solved along own paths
 ITERATIONS = 15
-PROMISING = 0.1  # error of the weak form above which own paths do not help it
+PROMISING = 0.03  # error of the weak form above which own paths do not help it
 ENOUGH = 0.02  # part of the cost: a gain that is not worth another iteration
+FREE = 3e-6  # of the states: an error that coefficients as large as the rates of the data cost
 CLOSE = 1e-3  # error from which on a gain has to be larger
 WORTH = 0.3  # part of the cost
 CHANCE = 1.005  # times the least error on stamps kept aside: more is not by chance
@@ -90,11 +91,14 @@ def newton(
 ) -> float:
     """Levenberg-Marquardt on whole trajectories, from the coefficients that are loaded.
 
-    Where stamps are kept aside for noise, those of the iteration that suits them best are loaded.
+    Coefficients about which the data say nothing are drawn to zero, so that on other graphs, too,
+    they add nothing. Where stamps are kept aside for noise, those of the iteration that suits them
+    best are loaded.
     """
     data = observed.fitted
+    pull = _pull(data)
     size, apart = sum(one.size for one in data), observed.noise > 0
-    damping, cost = 1e-9, math.inf
+    damping, missed = 1e-9, math.inf
     least, chosen = math.inf, model.coefficients.detach().clone()
     for _ in range(iterations):
         if apart:
@@ -106,24 +110,40 @@ def newton(
         if system is None:
             break
         gram, right, cost = system
-        kept, before = model.coefficients.detach().clone(), cost
+        kept, missed = model.coefficients.detach().clone(), math.sqrt(cost / size)
+        before = cost + float((pull * kept.square()).sum())
+        gram.diagonal().add_(pull.expand_as(kept).flatten())
+        right -= (pull * kept).flatten()
         for _ in range(8):
             step = _solved(gram, right, damping)
             model.coefficients.copy_(kept + step.reshape(kept.shape))
-            cost = error_of(model, data, math.sqrt(before / size)) ** 2 * size
+            missed = error_of(model, data, math.sqrt(before / size))
+            cost = missed**2 * size + float((pull * model.coefficients.square()).sum())
             if cost < before:
                 break
             damping = max(10 * damping, 1e-9)
         else:
             model.coefficients.copy_(kept)
-            cost = before
+            missed = error_of(model, data)
             break
         damping /= 10
-        stages.append({"stage": "trajectories", "error": math.sqrt(cost / size)})
-        error = math.sqrt(cost / size)
-        if before - cost < (ENOUGH if error > CLOSE else WORTH) * before or error < EXACT:
+        stages.append({"stage": "trajectories", "error": missed})
+        if before - cost < (ENOUGH if missed > CLOSE else WORTH) * before or missed < EXACT:
             break
-    return _chosen(model, observed, least, chosen) if apart else math.sqrt(cost / size)
+    return _chosen(model, observed, least, chosen) if apart else missed
+
+
+def _pull(data: Sequence[Data]) -> Tensor:
+    """What the squares of coefficients cost, ``[dim]``.
+
+    Functions are of order one, so that coefficients are rates; those as large as the root mean
+    square of dx/dt in the data cost as much as an error of `FREE` of the states.
+    """
+    rates = torch.cat(
+        [(one.x.diff(dim=0) / one.t.diff()[:, None, None]).flatten(0, 1) for one in data]
+    )
+    size = rates.square().mean(0).clamp_min(1e-12 * float(rates.square().max()))
+    return FREE**2 * sum(one.size for one in data) / size.clamp_min(1e-300)
 
 
 def _chosen(model: CoupledSeries, observed: Observed, least: float, chosen: Tensor) -> float:

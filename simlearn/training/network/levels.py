@@ -20,6 +20,7 @@ SIZES = ((4, 0), (10, 5), (12, 8))  # splines of a node and of a pair
 GOOD = 1e-3  # error from which on a weak form is fitted at once, and no larger size is tried
 ALLOWED = 1.1  # times the noise: as close as data kept aside can be followed
 PLAUSIBLE = 3.0  # times the noise: a weak form from which on trajectories are fitted at once
+POOR = 0.03  # error of a weak form above which a growing horizon from zero is the better start
 HORIZONS = 2  # factor by which a horizon that starts at two stamps grows
 HOPELESS = 0.3  # error on the first stamps above which nothing of the kind moves the data
 SMALLER = 0.9  # of the error of a smaller basis that a larger one has to reach
@@ -85,8 +86,8 @@ def climbed(
     first size that is then good enough, or as good as the noise allows, is taken. Where none is,
     trajectories are fitted at the size whose rollouts stay closest, at larger ones as long as the
     error falls, and at smaller ones where none of these lasts twice the time of the data. A size
-    whose weak form loses every rollout starts from zero, which cannot blow up, with a growing
-    horizon. ``told`` hears a line of each.
+    whose weak form is poor, or loses every rollout, starts from zero, which cannot blow up, with a
+    growing horizon. ``told`` hears a line of each.
     """
     observed = Observed.of(data)
     enough, good = max(GOOD, ALLOWED * observed.noise), max(GOOD, PLAUSIBLE * observed.noise)
@@ -145,9 +146,14 @@ def _started(data: Observed, sizes: tuple[int, int], kind: Kind) -> Level:
 def _fitted(level: Level, data: Observed) -> None:
     """Through whole trajectories, or what of them can be followed at first."""
     began, stages, level.fitted = time.process_time(), level.record["stages"], True
-    if not math.isfinite(level.error):
+    if not level.error < POOR:
+        weak_form, before = level.model.coefficients.clone(), level.error
         level.model.coefficients.zero_()
+        level.error = math.inf
         grow(level, data)
+        if not level.error < before:
+            level.model.coefficients.copy_(weak_form)
+            level.error = before
     if EXACT < level.error < math.inf:
         level.error = newton(level.model, data, stages)
     level.record["error"] = level.error
