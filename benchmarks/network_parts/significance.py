@@ -5,7 +5,8 @@ An ensemble is 20 nets trained by `Bootstrap` on 1000 states of an Erdős-Rényi
 each with its own graph, states and weights. Size: states of the training distribution. Power:
 states stretched to U[0, 1.1], U[0, 1.15], U[0, 1.25] and U[0, 1.5]. REL: the error of the mean of
 the members on a graph, over its median on fresh graphs of the training family, against REL > 2;
-graphs and seeds are none of those on which the threshold 2 was chosen. Process CPU time, one thread, float32.
+graphs and seeds are none of those on which the threshold 2 was chosen. Process CPU time, one
+thread, float32.
 """
 
 import argparse
