@@ -27,6 +27,7 @@ GROWTH = 2.0  # of a step, at most
 LOOK = 4  # steps for which a bound of the spectrum is kept
 LONGEST = 0.01  # part of the time of the data
 SHORTEST = 1e-5  # part of the time of the data: where steps are shorter, the path is given up
+LITTLE = 0.01  # of the largest state of the data: where all are smaller, they count as so large
 BEYOND = 20.0  # times the largest state of the data: a path that goes farther is lost
 
 
@@ -126,6 +127,7 @@ class Stepper:
         duration = float(data.t[-1] - data.t[0])
         self.shortest, self.longest = SHORTEST * duration, LONGEST * duration
         self.bound, self.age, self.accurate = 0.0, 0, math.inf
+        self.least = LITTLE * (float(data.x.abs().max()) or 1.0)
         rng = torch.Generator().manual_seed(0)
         self.vector = torch.randn(self.tangent.size, 1, generator=rng, dtype=data.x.dtype)
 
@@ -157,7 +159,7 @@ class Stepper:
         order (Hairer, Nørsett and Wanner 1993, section II.4).
         """
         error = length / 6 * float((last - after).abs().max())
-        wanted = TOLERANCE * float(x.abs().max())
+        wanted = TOLERANCE * max(float(x.abs().max()), self.least)
         found = 0.9 * (wanted / max(error, 1e-300)) ** 0.25
         self.accurate = length * min(max(found, 1 / GROWTH), GROWTH)
 
@@ -166,7 +168,9 @@ class Stepper:
         fastest, size = float(slope.abs().max()), float(x.abs().max())
         if not (math.isfinite(self.bound) and math.isfinite(fastest) and size <= math.inf):
             return 0.0
-        found = min(STABLE / max(self.bound, 1e-300), CHANGE * (size + 1e-300) / (fastest + 1e-300))
+        found = min(
+            STABLE / max(self.bound, 1e-300), CHANGE * max(size, self.least) / (fastest + 1e-300)
+        )
         found = min(found, self.longest, self.accurate)
         return found if found >= self.shortest else 0.0
 

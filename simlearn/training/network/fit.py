@@ -17,6 +17,7 @@ from simlearn.training.network.weak import Normal, along_data, along_own
 RIDGES = 10.0 ** torch.arange(-12, -1, dtype=torch.float64)
 AGAIN = 2  # times that the weak form is solved along own paths
 ITERATIONS = 15
+TRIES = 8  # of an iteration, each with ten times the damping
 PROMISING = 0.03  # error of the weak form above which own paths do not help it
 ENOUGH = 0.02  # part of the cost: a gain that is not worth another iteration
 FREE = 3e-6  # of the states: an error that coefficients as large as the rates of the data cost
@@ -38,13 +39,18 @@ def error_of(model: CoupledSeries, data: Sequence[Data], most: float = math.inf)
 
 
 def best_ridge(model: CoupledSeries, normal: Normal, data: Sequence[Data]) -> float:
-    """Load the ridge whose rollouts stay closest to the data; their error."""
-    best, kept = math.inf, model.coefficients.detach().clone()
+    """Load the ridge whose rollouts stay closest to the data; their error.
+
+    Large coefficients count as an error, as they do for `newton`.
+    """
+    best, least, kept = math.inf, math.inf, model.coefficients.detach().clone()
+    price = _pull(data) / (sum(one.size for one in data) or 1.0)
     for candidate in normal.path(RIDGES):
         model.coefficients.copy_(candidate)
-        error = error_of(model, data, best)
-        if error < best:
-            best, kept = error, candidate
+        error = error_of(model, data, least)
+        whole = math.sqrt(error**2 + float((price * candidate.square()).sum()))
+        if whole < least:
+            best, least, kept = error, whole, candidate
     model.coefficients.copy_(kept)
     return best
 
@@ -108,15 +114,15 @@ def newton(
             least, chosen = min(aside, least), model.coefficients.detach().clone()
         system = _system(model, data)
         if system is None:
+            missed = min(missed, error_of(model, data))  # the path itself may be kept
             break
         gram, right, cost = system
         kept, missed = model.coefficients.detach().clone(), math.sqrt(cost / size)
         before = cost + float((pull * kept.square()).sum())
         gram.diagonal().add_(pull.expand_as(kept).flatten())
         right -= (pull * kept).flatten()
-        for _ in range(8):
-            step = _solved(gram, right, damping)
-            model.coefficients.copy_(kept + step.reshape(kept.shape))
+        for _ in range(TRIES):
+            model.coefficients.copy_(kept + _solved(gram, right, damping).reshape(kept.shape))
             missed = error_of(model, data, math.sqrt(before / size))
             cost = missed**2 * size + float((pull * model.coefficients.square()).sum())
             if cost < before:

@@ -21,6 +21,7 @@ GOOD = 1e-3  # error from which on a weak form is fitted at once, and no larger 
 ALLOWED = 1.1  # times the noise: as close as data kept aside can be followed
 PLAUSIBLE = 3.0  # times the noise: a weak form from which on trajectories are fitted at once
 POOR = 0.03  # error of a weak form above which a growing horizon from zero is the better start
+ALIKE = 4.0  # times the least error of weak forms that are all poor
 HORIZONS = 2  # factor by which a horizon that starts at two stamps grows
 HOPELESS = 0.3  # error on the first stamps above which nothing of the kind moves the data
 SMALLER = 0.9  # of the error of a smaller basis that a larger one has to reach
@@ -99,7 +100,10 @@ def climbed(
             _fitted(levels[-1], observed)
         if levels[-1].error < enough and lasts(levels[-1].model, data):
             break
-    first = min(range(len(levels)), key=lambda k: levels[k].error)
+    least = min(level.error for level in levels)
+    # the best of poor weak forms says little: rather the smallest that is not much worse
+    near = least * (ALIKE if least > POOR else 1.0)
+    first = next(k for k, level in enumerate(levels) if level.error <= near)
     best: Level | None = None
     for level in [*levels[first:], *levels[:first][::-1]]:
         larger = best is None or len(level.model.coefficients) > len(best.model.coefficients)

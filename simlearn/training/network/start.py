@@ -79,11 +79,12 @@ class NetworkLadder(Start):
         if len({one.dim for one in training}) != 1:
             raise DataError("All trajectories of a training must have the same columns.")
         began, data = time.process_time(), gathered(training)
-        best, found = climbed(
-            data, Kind(self.aggregation, self.weight, self.angles, self.node), _say
-        )
-        if sys.stderr.isatty():
-            sys.stderr.write("\r\x1b[K")
+        kind = Kind(self.aggregation, self.weight, self.angles, self.node)
+        try:
+            best, found = climbed(data, kind, _say)
+        finally:
+            if sys.stderr.isatty():
+                sys.stderr.write("\r\x1b[K")
         rungs = [_told(one) for one in found]
         record: dict[str, Any] = {"rungs": rungs, "seconds": time.process_time() - began}
         if best is None or best.error > self.worst:
@@ -152,7 +153,7 @@ def network_ladder(
 
 
 def gathered(training: Sequence[Trajectory]) -> list[Data]:
-    """Trajectories of equal times side by side, in float64.
+    """Trajectories of equal times side by side, in float64 on the CPU.
 
     Raises:
         DataError: There are control inputs, no edges, missing numbers or too few stamps.
@@ -160,6 +161,7 @@ def gathered(training: Sequence[Trajectory]) -> list[Data]:
     groups: dict[tuple[float, ...], list[Trajectory]] = {}
     for one in training:
         _refuse(one)
+        one = one if one.x.device.type == "cpu" else one.to("cpu")
         groups.setdefault(tuple(one.t.double().tolist()), []).append(one)
     return [
         Data(
