@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 import simlearn
-from simlearn import ConfigError, Curve, Evidence, Finding, Line, Metric, Simulator
+from simlearn import ConfigError, Curve, Evidence, Finding, Line, Metric, Simulator, Trajectory
 from simlearn_checks.common import positive
-from simlearn_checks.significance_graph import Asked, OnGraph, examine, members_of
+from simlearn_checks.significance_graph import Asked, OnGraph, attached, examine, members_of
 
 REMEDIES = {
     "rejected": "Train on states like the held-out ones: more starts, a wider range, longer "
@@ -51,7 +51,8 @@ class Significance(simlearn.Check):
             nodes are drawn from the training's starts, compared at equal times; right for
             trajectories. "auto": by what the training data are.
         horizon: Longest time since the start that is tested, in steps, with rollouts.
-        graphs: Held-out graphs that are looked at.
+        graphs: Held-out graphs that are looked at. With other weights of the edges or parameters
+            of the nodes, a graph is another.
     """
 
     asks_training: ClassVar[bool] = True
@@ -97,17 +98,17 @@ class Significance(simlearn.Check):
                 "Significance does not know which control inputs to draw."
             )
         evidence.start()
-        still = {one.topology.graph.key: one.topology for one in evidence.held_out}
+        graphs: dict[tuple[object, ...], list[Trajectory]] = {}
+        for one in evidence.held_out:
+            graphs.setdefault(attached(one.topology), []).append(one)
         null = self.null
         if null == "auto":
             null = "states" if all(one.steps < 3 for one in evidence.training) else "rollouts"
-        each = -(-self.states // min(len(still), self.graphs))
+        each = -(-self.states // min(len(graphs), self.graphs))
         asked = Asked(null == "rollouts", each, self.draws, self.level, self.rel, self.horizon)
-        found = []
-        for key in list(still)[: self.graphs]:
-            own = [one for one in evidence.held_out if one.topology.graph.key == key]
-            found.append(examine(asked, simulator, members, own, evidence))
-        return self._told(found, len(still))
+        chosen = list(graphs.values())[: self.graphs]
+        found = [examine(asked, simulator, members, own, evidence) for own in chosen]
+        return self._told(found, len(graphs))
 
     def _told(self, found: Sequence[OnGraph], graphs: int) -> Finding:
         p = torch.cat([one.p for one in found])

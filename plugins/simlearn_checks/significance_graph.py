@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,6 +14,8 @@ from simlearn.analysis.significance import (
     Box,
     Draw,
     Members,
+    Significance,
+    benjamini_hochberg,
     doubt,
     relative_spread,
     resampled,
@@ -99,38 +101,69 @@ def examine(
     """Test states of trajectories on one graph, the graph, and the inputs of networks."""
     topology = held_out[0].topology
     pool = resampled(torch.cat([one.x.flatten(0, 1) for one in evidence.training]))
-    tests = _rolled(asked, simulator, held_out, evidence) if asked.rollouts else None
-    if tests is None:
+    if asked.rollouts:
+        tests = _rolled(asked, simulator, held_out, evidence)
+    else:
         tests = [(*_spread_out(held_out, asked.states), pool)]
-    found = [
-        significance(
-            members,
-            topology,
-            x,
-            draw,
-            reference=max(2, asked.draws // 2),
-            null=asked.draws,
-            seed=evidence.seed + k,
-            level=asked.level,
-        )
-        for k, (_, x, draw) in enumerate(tests)
-    ]
+    whole = _tested(asked, members, topology, tests, evidence.seed)
     spread = relative_spread(
         members, topology, _family(evidence), pool, seed=evidence.seed, states=4
     )
     states = torch.cat([x for _, x, _ in tests])
     box = _box(simulator, evidence)
     outside = torch.stack([box.outside(x, topology) for x in states])
-    worst = min(found, key=lambda one: float(one.p.min()))
+    # many states are tested: some p are low by chance
+    tested = replace(whole, p=benjamini_hochberg(whole.p))
     return OnGraph(
         torch.cat([t for t, _, _ in tests]),
-        torch.cat([one.p for one in found]),
-        float(torch.cat([one.rejected_nodes for one in found]).double().mean()),
+        whole.p,
+        float(whole.rejected_nodes.double().mean()),
         spread.rel,
         spread.spread,
         spread.family,
         float(outside.mean()),
-        doubt(worst, spread, outside, asked.rel).sentences,
+        doubt(tested, spread, outside, asked.rel).sentences,
+    )
+
+
+def attached(topology: Topology) -> tuple[object, ...]:
+    """What tells a graph, with all that is attached to it, from others."""
+    held = (topology.edge_attr, topology.node_attr, topology.node_type, topology.system_attr)
+    return topology.graph.key, *(None if one is None else str(one.tolist()) for one in held)
+
+
+def _tested(
+    asked: Asked,
+    members: Members,
+    topology: Topology,
+    tests: Sequence[tuple[Tensor, Tensor, Draw]],
+    seed: int,
+) -> Significance:
+    """Tests of states on one graph, one after the other."""
+    half = max(2, asked.draws // 2)
+    found = [
+        significance(
+            members,
+            topology,
+            x,
+            draw,
+            reference=half,
+            null=asked.draws,
+            seed=seed + k,
+            level=asked.level,
+        )
+        for k, (_, x, draw) in enumerate(tests)
+    ]
+    return Significance(
+        torch.cat([one.p for one in found]),
+        torch.cat([one.p_mean for one in found]),
+        torch.cat([one.p_top for one in found]),
+        torch.cat([one.mean for one in found]),
+        torch.cat([one.top for one in found]),
+        torch.cat([one.z for one in found]),
+        torch.cat([one.node_p for one in found]),
+        torch.cat([one.node_q for one in found]),
+        found[0].level,
     )
 
 
@@ -138,8 +171,15 @@ def _spread_out(held_out: Sequence[Trajectory], count: int) -> tuple[Tensor, Ten
     """Times since the start and states, evenly over trajectories and times."""
     t = torch.cat([one.t - one.t[0] for one in held_out])
     x = torch.cat([one.x for one in held_out])
-    chosen = torch.linspace(0, len(x) - 1, min(count, len(x))).round().long()
+    chosen = _places(len(x), count)
     return t[chosen], x[chosen]
+
+
+def _places(of: int, count: int, single: float = 0.0) -> Tensor:
+    """So many places of a list, evenly; one alone stands at a share of its length."""
+    if count == 1:
+        return torch.tensor([round(single * (of - 1))])
+    return torch.linspace(0, of - 1, min(count, of)).round().long()
 
 
 def _rolled(
@@ -148,12 +188,12 @@ def _rolled(
     """For each trajectory times, states, and rollouts to compare them with, time by time."""
     starts = torch.cat([one.x[0] for one in evidence.training])
     each, tests = max(1, asked.states // len(held_out)), []
-    for one in held_out[: asked.states]:
+    some = held_out[: asked.states]
+    for number, one in enumerate(some, start=1):
         steps = ((one.t - one.t[0]) / simulator.dt).round().long()
         near = (one.t - one.t[0] - steps * simulator.dt).abs() < 1e-3 * simulator.dt
         usable = (near & (steps <= asked.horizon)).nonzero()[:, 0]
-        if each < len(usable):
-            usable = usable[torch.linspace(0, len(usable) - 1, each).round().long()]
+        usable = usable[_places(len(usable), each, number / len(some))]
         draw = paths(simulator, one.topology, starts, steps[usable].tolist())
         tests.append((one.t[usable] - one.t[0], one.x[usable], draw))
     return tests

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from simlearn.archive import load
 from simlearn.catalog import Catalog
 from simlearn.cli import Options
+from simlearn.cli.forecast_help import DESCRIPTION, EXAMPLES, Formatter
 from simlearn.cli.parsing import Parser, parser, prepare
 from simlearn.cli.progress import Bar
 from simlearn.cli.training_data import training_data
@@ -30,16 +31,6 @@ from simlearn.simulator import Simulator
 from simlearn.state import Trajectory
 
 Case = tuple[Begin, Trajectory | None, Sequence[str], Sequence[str]]
-DESCRIPTION = """Roll a trained simulator out: from every trajectory of a dataset, or on a graph.
-
-With --data, the forecast goes on where the data end; --start first begins where they begin, to be
-laid over them. With --graph and --x0 it runs on a graph that may never have been seen: an edge list
-(csv or text, weights after the two nodes), GraphML, or the node-link JSON of networkx. FILE.h5
-becomes a dataset with alarms and p-values beside the states, FILE.csv a table.
-
-A forecast that leaves the range of the training data is told so. An ensemble, or a simulator with
-its sisters, is tested at its own states: whether they, and the graph, are like those of the
-training. A forecast that stops being finite is kept up to there, and the exit code is 5."""
 
 
 def run(command: str, argv: list[str], options: Options) -> int:
@@ -53,24 +44,26 @@ def run(command: str, argv: list[str], options: Options) -> int:
     training = _training(given, simulator, siblings, known)
     question = Question(training, siblings, given.null, given.draws, given.level, given.seed)
     plan = Plan(given.steps, given.every, question, bar)
-    made = _made(out, simulator, given, plan, training)
-    bar.done()
-    for number, one in enumerate(made):
-        _say(one, number, given)
+    try:
+        made = _made(out, simulator, given, plan, training)
+    finally:
+        bar.done()
+    _say(made, given)
     print(f"{out}: {len(made)} forecasts of {given.steps} steps of {simulator.dt:g}")
     plots = given.plots or (f"{out.with_suffix('')}-plots" if given.graph is not None else "none")
     if plots != "none":
         _draw(made, Path(plots))
-    if lost := _lost(made, given.steps):
+    if lost := _lost(made, plan):
         raise NumericalError(lost)
     return 0
 
 
 def _parser(command: str, known: Catalog) -> Parser:
     reader = parser(command, DESCRIPTION, known, [])
+    reader.formatter_class, reader.epilog = Formatter, EXAMPLES
     add = reader.add_argument
     add("simulator", type=str, help="a run folder (runs/NAME) or an archive folder")
-    add("--data", type=str | None, default=None, help="where the forecasts start, FILE.h5")
+    add("--data", type=str | None, default=None, help="dataset on which they start, FILE.h5")
     add("--graph", type=str | None, default=None, help="edge list, .graphml or .json")
     text = "start on --graph: csv, npz, npy, HDF5, numbers for all nodes, or sample"
     add("--x0", type=str | None, default=None, help=text)
@@ -89,9 +82,9 @@ def _parser(command: str, known: Catalog) -> Parser:
     add("--training-data", type=str | None, default=None, help=text)
     text = "compare with node states of the training, or with rollouts; as the training data are"
     add("--null", type=Literal["states", "rollouts"] | None, default=None, help=text)
-    text = "how many of them (199 or 99); p is at least 1 / (draws + 1)"
+    text = "how many such states (199) or rollouts (99); p is at least 1 / (draws + 1)"
     add("--draws", type=int | None, default=None, help=text)
-    add("--level", type=float, default=0.05, help="of tests and false discoveries")
+    add("--level", type=float, default=0.05, help="of tests, and of false discoveries among nodes")
     add("--seed", type=int, default=0, help="of all draws")
     return reader
 
@@ -206,13 +199,18 @@ def _room(out: Path, cases: Sequence[Case], plan: Plan) -> None:
         )
 
 
-def _say(one: Forecast, number: int, given: Any) -> None:
-    """What speaks against a forecast, on standard error."""
-    who = "" if given.graph is not None else f"forecast {number} "
-    quiet = given.graph is None and one.trust is None and not one.topology.graph.edge_index.numel()
-    for sentence in one.sentences:
-        if not (quiet and sentence == one.untested):
-            print(f"simlearn: {who}{sentence}", file=sys.stderr)
+def _say(made: Sequence[Forecast], given: Any) -> None:
+    """What speaks against the forecasts, on standard error; why none was tested, once."""
+    told = set[str]()
+    for number, one in enumerate(made):
+        who = "" if given.graph is not None else f"forecast {number} "
+        graph = given.graph is not None or one.topology.graph.edge_index.numel()
+        if one.untested and graph and one.untested not in told:
+            told.add(one.untested)
+            print(f"simlearn: {one.untested}", file=sys.stderr)
+        for sentence in one.sentences:
+            if sentence != one.untested:
+                print(f"simlearn: {who}{sentence}", file=sys.stderr)
 
 
 def _draw(made: Sequence[Forecast], folder: Path) -> None:
@@ -221,14 +219,16 @@ def _draw(made: Sequence[Forecast], folder: Path) -> None:
         print("pictures: " + ", ".join(map(str, one.plots(place))))
 
 
-def _lost(made: Sequence[Forecast], steps: int) -> str:
+def _lost(made: Sequence[Forecast], plan: Plan) -> str:
     """What to raise for forecasts that stopped being finite."""
     bad = [(n, one) for n, one in enumerate(made) if one.status != "ok"]
     if not bad:
         return ""
     number, one = bad[0]
+    last = max(0, one.trajectory.steps - 1) * plan.every
     return (
         f"{len(bad)} of {len(made)} forecasts stopped being finite, the first of them number "
-        f"{number} after {one.trajectory.finite_steps} of {steps} steps. What came before is in "
-        "the file and marked `diverged`. Look at the gate's report before you trust the rest."
+        f"{number}, whose last state in the file is after {last} of {plan.steps} steps. What came "
+        "before is in the file and marked `diverged`. Look at the gate's report before you trust "
+        "the rest."
     )

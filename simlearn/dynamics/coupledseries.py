@@ -20,7 +20,7 @@ class Jet(NamedTuple):
 
     Attributes:
         rate: dx/dt, ``[rows, dim]``.
-        columns: What each coefficient adds to dx/dt of any column, ``[rows, K]``.
+        columns: What each coefficient adds to dx/dt of any column inside the range, ``[rows, K]``.
         diagonal: ∂(dxᵢ/dt)/∂xᵢ, ``[rows, dim, dim]``.
         lever: Σₐ Cₐᵦ pₐ(xᵢ), ``[rows, P, dim]``.
         slope: ∂pᵦ(xⱼ)/∂xⱼ, ``[rows, P, dim]``; Aᵢⱼ Σᵦ leverᵢᵦ slopeⱼᵦ is ∂(dxᵢ/dt)/∂xⱼ.
@@ -57,7 +57,8 @@ class CoupledSeries(VectorField):
 
     Raises:
         ConfigError: A number of splines is one, two or three, or there is no such column.
-        DataError: The topology lacks the columns of ``node_attr``.
+        DataError: The topology lacks the columns of ``node_attr``, or one of their values is not
+            finite.
     """
 
     dim: int
@@ -126,7 +127,7 @@ class CoupledSeries(VectorField):
         return slope
 
     def columns(self, x: Tensor, topology: Topology) -> Tensor:
-        """What each coefficient adds to dx/dt of any column, ``[rows, K]``."""
+        """What each coefficient adds to dx/dt of any column inside the range, ``[rows, K]``."""
         pair, given = self.pair_basis.values(x), self._given(x, topology)
         felt = topology.adjacency(self.aggregation, self.weight) @ pair
         return self._columns(_times(self.self_basis.values(x), given), _times(pair, given), felt)
@@ -178,7 +179,7 @@ class CoupledSeries(VectorField):
         """One and the parameters of the nodes, ``[rows, 1 + node]``; None where there are none."""
         if not self.node:
             return None
-        known = topology.node_attr
+        known = topology.finite("node_attr")
         if known is None or known.shape[1] <= max(self.node):
             have = 0 if known is None else known.shape[1]
             raise DataError(

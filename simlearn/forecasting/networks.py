@@ -62,7 +62,8 @@ def network(
       node of the graph that it lacks is refused, and so is one that GraphML or JSON lacks; of an
       edge list it is isolated.
     * Where the start has rows without names, whole numbers in an edge list are rows, from 0 on,
-      and rows that it does not name are isolated. Nodes of GraphML and JSON stand as in the file.
+      and rows that it does not name are isolated. Nodes of GraphML and JSON stand as in the file,
+      by size where all are whole numbers.
     * Without a start, nodes are those of the file: whole numbers by size, names as they come.
     * An edge that stands there twice is refused, an edge from a node to itself is kept and told.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,14 @@ from simlearn.forecasting.attached import attached, counted
 from simlearn.forecasting.course import Begin
 from simlearn.forecasting.networks import Network, network
 from simlearn.forecasting.starts import Start, constant, read_start
+from simlearn.forecasting.trust import complete
 from simlearn.randomness import generator
 from simlearn.simulator import Simulator
 from simlearn.stability.evidence import inputs_for
 from simlearn.state import Topology, Trajectory
 
 SAMPLE = "sample"
+SHOWN = 6  # names in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +68,10 @@ def opened(
             "start cannot be read. Give --data instead."
         )
     columns = _columns(simulator)
-    start = _start(simulator, x0, dim, columns, training)
+    start = _start(simulator, x0, dim, columns)
     found = _graph(graph, directed, start)
+    if isinstance(graph, Topology) and start is not None:
+        start = _matched(start, found)
     rows = found.topology.rows
     if start is None:
         x = _sampled(training, rows, dim, seed)
@@ -81,6 +85,7 @@ def opened(
         topology = attached(found, start, simulator.dynamics, columns)
     real = next((p.dtype for p in simulator.parameters()), torch.float64)
     begin = Begin(x.to(real).contiguous(), topology.to("cpu", real), start.t if t0 is None else t0)
+    _refuse_overflow(begin, real)
     return Opened(begin, found.labels, [*found.notes, *_unused(simulator, topology)])
 
 
@@ -123,7 +128,6 @@ def _start(
     x0: Tensor | Path | str | float,
     dim: int,
     columns: Any,
-    training: Sequence[Trajectory],
 ) -> Start | None:
     """What is given of the start; None where it is drawn when the graph is known."""
     if isinstance(x0, Tensor):
@@ -146,7 +150,7 @@ def _sampled(training: Sequence[Trajectory], rows: int, dim: int, seed: int) -> 
         raise DataError(
             "A start that is drawn from the training data needs them: --training-data FILE.h5."
         )
-    pool = torch.cat([one.x[: one.finite_steps].reshape(-1, one.dim) for one in training])
+    pool = torch.cat([complete(one) for one in training])
     if pool.shape[1] != dim:
         raise DataError(f"The training data have {pool.shape[1]} columns, the simulator {dim}.")
     return resampled(pool[pool.isfinite().all(1)])(rows, generator(seed, 0))
@@ -164,6 +168,46 @@ def _graph(graph: Topology | Path | str, directed: bool, start: Start | None) ->
     if start is None or start.uniform:
         return network(graph, directed)
     return network(graph, directed, start.names, None if start.names else len(start.x))
+
+
+def _matched(start: Start, found: Network) -> Start:
+    """The start with its rows in the order of a topology's nodes, where both have names.
+
+    Raises:
+        DataError: They have other names.
+    """
+    rows = found.topology.rows
+    labels = [*found.labels] or [str(k) for k in range(rows)]
+    if not start.names or start.uniform or len(set(labels)) < rows:
+        return start
+    if set(start.names) != set(labels):
+        if not found.labels:
+            return start  # rows without names: they can stand as in the start only
+        odd = sorted(set(start.names) ^ set(labels))
+        raise DataError(
+            f"{start.where} and the topology have other nodes: {', '.join(odd[:SHOWN])} "
+            f"{'is' if len(odd) == 1 else 'are'} in one of them only. Give both the same nodes."
+        )
+    place = {name: k for k, name in enumerate(start.names)}
+    order = torch.tensor([place[name] for name in labels])
+    parameters = {name: values[order] for name, values in start.parameters.items()}
+    return replace(start, x=start.x[order], names=labels, parameters=parameters)
+
+
+def _refuse_overflow(begin: Begin, real: torch.dtype) -> None:
+    """Refuse numbers that are finite in the file, and infinite in the dtype of the simulator.
+
+    Raises:
+        DataError: There are some.
+    """
+    topology = begin.topology
+    held = {"start": begin.x, "weights": topology.edge_attr, "parameters": topology.node_attr}
+    for name, values in held.items():
+        if values is not None and not bool(values.isfinite().all()):
+            raise DataError(
+                f"The {name} hold numbers that are not finite in {real}, which the simulator "
+                "computes in. Give smaller ones."
+            )
 
 
 def _unused(simulator: Simulator, topology: Topology) -> list[str]:

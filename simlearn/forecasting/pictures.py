@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -194,5 +195,39 @@ def _laid_out(rows: int, edges: torch.Tensor) -> tuple[np.ndarray, str]:
     graph: Any = networkx.Graph()
     graph.add_nodes_from(range(rows))
     graph.add_edges_from(edges.T.tolist())
+    parts = sorted(networkx.connected_components(graph), key=len, reverse=True)
+    main, *rest = [sorted(part) for part in parts]
+    place = np.zeros((rows, 2))
+    place[main] = _sprung(graph.subgraph(main))
+    gap = 1.2 / len(main) ** 0.5  # denser than the main part, which is two wide
+    boxes = _boxes([len(one) for one in rest], gap, float(place[main, 1].min()))
+    for part, (x, y, half) in zip(rest, boxes, strict=True):
+        place[part] = half * _sprung(graph.subgraph(part)) + (x, y)
+    return place, "laid out by springs" + (", smaller parts below" if rest else "")
+
+
+def _sprung(graph: Any) -> np.ndarray:
+    """Places of a connected part in [-1, 1]², in the order of its nodes by number."""
+    import networkx
+
     found = networkx.spring_layout(graph, seed=0, iterations=60)
-    return np.array([found[k] for k in range(rows)]), "laid out by springs"
+    return np.array([found[k] for k in sorted(graph)])
+
+
+def _boxes(counts: Sequence[int], gap: float, top: float) -> list[tuple[float, float, float]]:
+    """Middle and half side of a square for each small part, in rows below the main one.
+
+    Args:
+        counts: Nodes of each part, the largest first.
+        gap: Side of the square of one node.
+        top: Where the rows begin.
+    """
+    width = max(2.0, gap * sum(counts) ** 0.5)
+    found, x, y, high = list[tuple[float, float, float]](), -width / 2, top - gap, 0.0
+    for count in counts:
+        side = gap * count**0.5
+        if high and x + side > width / 2:
+            x, y, high = -width / 2, y - high, 0.0
+        found.append((x + side / 2, y - side / 2, 0.35 * side))
+        x, high = x + side, max(high, side)
+    return found

@@ -143,7 +143,7 @@ def walked(
     if not whole and writer is None:
         raise EnvironmentFault(
             f"{kept} states of {begin.topology.rows} nodes would take about {sized(needed)} of "
-            "memory. Keep fewer (every), or write them to a file as they come (out)."
+            "memory. Keep fewer (every), or write them to an .h5 file as they come (out)."
         )
     size.refuse_large(simulator, begin.topology, real, "The forecast")
     with torch.no_grad():

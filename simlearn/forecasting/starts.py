@@ -26,7 +26,7 @@ class Start:
     Attributes:
         x: ``[rows, dim]``; ``[1, dim]`` where ``uniform``.
         names: Of the rows; empty where they have none.
-        parameters: What else stands there of every node, by name ``[rows]``.
+        parameters: What else stands there of every node, by name ``[rows]`` or ``[rows, k]``.
         t: The time of the state.
         uniform: Whether all nodes begin at one state, however many there are.
         where: The file, for messages.
@@ -94,9 +94,21 @@ def read_start(path: Path | str, dim: int, columns: Any = None, more: int = 0) -
     if not name:
         raise DataError(f"{path} has the arrays {', '.join(held)}; call the start x0.")
     names = [name_of(one) for one in held.pop("nodes", np.zeros(0)).reshape(-1).tolist()]
+    _once(names, str(path))
     x = _state(held.pop(name), dim, str(path), names)
-    others = {n: _numbers(a, len(x), n, str(path)) for n, a in held.items() if len(a) == len(x)}
+    others = {n: _numbers(a) for n, a in held.items() if _of_nodes(a, len(x))}
     return Start(x, names, others, where=str(path))
+
+
+def _once(names: Sequence[str], where: str) -> None:
+    """Refuse a name that two rows have.
+
+    Raises:
+        DataError: One does.
+    """
+    if len(set(names)) < len(names):
+        twice = next(name for k, name in enumerate(names) if name in names[:k])
+        raise DataError(f"{where}: the node {twice} stands there twice. Remove one row.")
 
 
 def _dataset(path: Path, dim: int) -> Start | None:
@@ -120,6 +132,8 @@ def _dataset(path: Path, dim: int) -> Start | None:
     topology, names = one.topology, list[str]()
     if topology.node_type is not None and topology.node_names:
         names = [topology.node_names[k] for k in topology.node_type.tolist()]
+        if len(set(names)) < len(names):
+            names = []  # kinds of nodes, not names
     attr = {} if topology.node_attr is None else {"node_attr": topology.node_attr.double()}
     x = _state(one.x[-1].double().numpy(), dim, str(path), names)
     return Start(x, names, attr, float(one.t[-1].min()), where=str(path))
@@ -172,6 +186,8 @@ def _state(value: np.ndarray, dim: int, where: str, names: Sequence[str]) -> Ten
             f"{where}: the start must be [nodes, {dim}], as the simulator has {dim} columns; got "
             f"{list(value.shape)}."
         )
+    if not len(value):
+        raise DataError(f"{where}: the start holds no node. Give every node a row.")
     if names and len(names) != len(value):
         raise DataError(f"{where}: {len(names)} names for {len(value)} nodes.")
     wrong = np.flatnonzero(~np.isfinite(value).all(1))
@@ -184,8 +200,12 @@ def _state(value: np.ndarray, dim: int, where: str, names: Sequence[str]) -> Ten
     return torch.from_numpy(np.array(value, np.float64))
 
 
-def _numbers(value: np.ndarray, rows: int, name: str, where: str) -> Tensor:
-    """A parameter of every node, looked at when it is used."""
-    if value.dtype.kind not in "iufb":
-        raise DataError(f"{where}: {name} holds {value.dtype}, not numbers.")
-    return torch.from_numpy(np.array(value, np.float64).reshape(rows, -1).squeeze(1))
+def _of_nodes(value: np.ndarray, rows: int) -> bool:
+    """Whether an array holds numbers for every node; texts and whatever else is left aside."""
+    return value.ndim > 0 and len(value) == rows and value.dtype.kind in "iufb"
+
+
+def _numbers(value: np.ndarray) -> Tensor:
+    """Parameters of every node, ``[rows]`` or ``[rows, k]``, looked at when they are used."""
+    found = torch.from_numpy(np.array(value, np.float64))
+    return found.reshape(len(found)) if found.numel() == len(found) else found.flatten(1)

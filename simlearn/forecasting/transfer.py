@@ -133,7 +133,8 @@ def transfer(
 
     Raises:
         ConfigError: There is no case.
-        DataError: A case has no trajectory, or its times are not those of the simulator.
+        DataError: A case has no trajectory, its times are not those of the simulator, or samples
+            are missing.
     """
     if not cases:
         raise ConfigError("A transfer report needs trajectories on one graph at least.")
@@ -152,6 +153,8 @@ def _row(
     data = [one.to("cpu", real) for one in data]
     limits, left, nodes = Limits(simulator), 0, 0
     missed = size = off = slope = 0.0
+    if any(one.mask is not None for one in data):
+        raise DataError(f"Samples are missing on {name}; a transfer report needs complete ones.")
     with torch.no_grad():
         for one in data:
             rolled = simulator.through(one.x[0], one.t, one.topology)

@@ -16,6 +16,7 @@ from simlearn.analysis.significance import (
     Members,
     RelativeSpread,
     Significance,
+    benjamini_hochberg,
     doubt,
     relative_spread,
     resampled,
@@ -23,7 +24,6 @@ from simlearn.analysis.significance import (
     rolled,
     significance,
 )
-from simlearn.analysis.significance_ranks import benjamini_hochberg
 from simlearn.component import ConfigError, DataError
 from simlearn.forecasting.course import Begin, Course
 from simlearn.randomness import generator
@@ -158,7 +158,7 @@ def judged(
         raise DataError("The training data have other columns than the forecast.")
     assert question.draws is not None  # set where it is made
     topology = probes.topology
-    pool = resampled(torch.cat([_states(one) for one in question.training]).to(probes.x))
+    pool = resampled(torch.cat([complete(one) for one in question.training]).to(probes.x))
     draw = pool if question.null == "states" else _paths(simulator, probes, steps, question)
     found = significance(
         members,
@@ -180,7 +180,7 @@ def judged(
     return Trust(probes.t, found, q, spread, said, count, question)
 
 
-def _states(one: Trajectory) -> Tensor:
+def complete(one: Trajectory) -> Tensor:
     """Complete states of the nodes, ``[samples, dim]``."""
     x = one.x[: one.finite_steps]
     return x.flatten(0, 1) if one.mask is None else x[one.mask[: one.finite_steps]]
@@ -190,7 +190,7 @@ def _paths(
     simulator: Simulator, probes: Trajectory, steps: Sequence[int], question: Question
 ) -> Draw:
     """Rollouts on the graph of the forecast, at the times of its states."""
-    firsts = torch.cat([_states(one.slice(0, 1)) for one in question.training]).to(probes.x)
+    firsts = torch.cat([complete(one.slice(0, 1)) for one in question.training]).to(probes.x)
     wanted, every = set(steps), math.gcd(*steps) or 1
 
     def roll(x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from simlearn.analysis.significance_words import UNSEEN
+from simlearn.analysis.significance import UNSEEN
 
 if TYPE_CHECKING:
     from simlearn.forecasting.result import Alarms

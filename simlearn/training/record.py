@@ -27,8 +27,9 @@ def versions() -> dict[str, str]:
 
 def ranges(training: Sequence[Trajectory]) -> dict[str, Any]:
     """Where the training data lie: sizes, degrees, ranges and second moment of the columns."""
-    low = torch.stack([one.x.amin((0, 1)) for one in training]).amin(0)
-    high = torch.stack([one.x.amax((0, 1)) for one in training]).amax(0)
+    seen = [one.x.flatten(0, 1) if one.mask is None else one.x[one.mask] for one in training]
+    low = torch.stack([x.amin(0) for x in seen if len(x)]).amin(0)
+    high = torch.stack([x.amax(0) for x in seen if len(x)]).amax(0)
     rows = torch.cat([one.x.reshape(-1, one.dim) for one in training]).double()
     digest = hashlib.sha256(rows.numpy().tobytes())
     degrees = [

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from simlearn import ConfigError, DataError, Graph, Topology
-from simlearn.analysis import significance_ranks as ranks
-from simlearn.analysis.significance import resampled, rolled, significance
+from simlearn.analysis.significance import ranks, resampled, rolled, significance
 
 WEIGHTS = torch.linspace(-1, 1, 8, dtype=torch.float64)
 
@@ -135,7 +134,7 @@ def test_the_draws_follow_from_the_seed_and_not_from_how_many_states_are_asked()
 def test_draws_in_pieces_are_the_same_draws(monkeypatch):
     topology, x = star(10), states(7, 10)
     whole = significance(members, topology, x, uniform, null=19, reference=10)
-    monkeypatch.setattr("simlearn.analysis.significance.ROWS", 30)
+    monkeypatch.setattr("simlearn.analysis.significance.states.ROWS", 30)
     told = []
     pieces = significance(
         members, topology, x, uniform, null=19, reference=10, progress=lambda *at: told.append(at)

@@ -89,6 +89,22 @@ def test_rewired_graphs_keep_degrees_and_forget_neighbours(directed):
     assert links(rewired(given, 1)[0]) == links(first)
 
 
+def test_a_family_on_which_members_are_lost_speaks_for_no_graph():
+    def lost(x, topology):
+        return by_degree(x, topology).where(
+            topology.adjacency() @ torch.ones_like(x) > 2, torch.inf
+        )
+
+    family = [ring(n) for n in (5, 8, 11)]
+    assert relative_spread(lost, Topology.complete(7), family, uniform).rel == torch.inf
+    assert relative_spread(lost, ring(9), family, uniform).rel == torch.inf
+
+
+def test_one_member_alone_has_no_spread():
+    with pytest.raises(ConfigError, match="one only"):
+        relative_spread(lambda x, topology: x[None], ring(9), [ring(5)], uniform)
+
+
 def test_rewired_graphs_are_drawn_evenly():
     """All graphs of degrees (1, 1, 1, 1), three pairings, come up alike."""
     given = Topology(Graph(torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]]), 4))

@@ -90,6 +90,10 @@ def test_a_lost_forecast_is_kept_and_marked(here, command, capsys, seeded):
     assert command("forecast", "wild", "--data", "data.h5", "--steps", "9", "--out", "w.h5") == 5
     assert "3 of 3 forecasts stopped being finite" in capsys.readouterr().err
     found = simlearn.read("w.h5")
+    last = max(found[0].steps - 1, 0)
+    few = ("--steps", "9", "--every", "2", "--out", "few.h5")
+    assert command("forecast", "wild", "--data", "data.h5", *few) == 5
+    assert f"after {last // 2 * 2} of 9 steps" in capsys.readouterr().err
     assert {one.status for one in found} == {"diverged"}
     assert all(bool(one.x.isfinite().all()) for one in found)
 
@@ -124,3 +128,9 @@ def test_a_missing_simulator_or_dataset_is_named(here, command, capsys):
     assert command("forecast", "nothing", "--data", "data.h5", *rest) == 7
     assert command("forecast", "model", "--data", "nothing.h5", *rest) == 3
     assert "nothing.h5" in capsys.readouterr().err
+
+
+def test_help_shows_what_to_type(command, capsys):
+    assert command("forecast", "--help") == 0
+    told = capsys.readouterr().out
+    assert "    simlearn forecast runs/genes --graph edges.csv --x0 x0.csv" in told

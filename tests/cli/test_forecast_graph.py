@@ -195,3 +195,10 @@ def test_too_large_for_memory_or_disk_is_refused_with_the_estimate(
     assert command(*graph()) == 6
     assert "Keep fewer states with --every" in capsys.readouterr().err
     assert not (here / "f.h5").exists()
+
+
+def test_why_there_is_no_test_is_told_once(here, command, capsys):
+    assert (
+        command("forecast", "member0", "--data", "train.h5", "--steps", "1", "--out", "f.h5") == 0
+    )
+    assert capsys.readouterr().err.count("not tested for significance") == 1

@@ -161,3 +161,11 @@ def test_a_restoring_self_term_goes_on_along_its_tangent():
 def test_too_few_splines_are_refused(sizes):
     with pytest.raises(ConfigError, match="0 or at least 4"):
         CoupledSeries(**sizes)
+
+
+def test_parameters_of_nodes_that_are_not_numbers_are_refused():
+    field, topology = random(1, 4, 0, node=[1]), network()
+    broken = topology.node_attr.clone()
+    broken[3, 1] = torch.nan
+    with pytest.raises(DataError, match="node_attr"):
+        field(0.0, normal(12, 1), topology.replace(node_attr=broken))

@@ -170,3 +170,8 @@ def test_a_graph_too_large_for_memory_is_refused_before_it_is_read(put, monkeypa
     monkeypatch.setattr(memory, "budget", lambda: 1000)
     with pytest.raises(EnvironmentFault, match=r"the graph would take about 100 kB of memory"):
         network(path)
+
+
+def test_json_that_is_nested_too_deep_is_refused(put):
+    with pytest.raises(DataError, match="no node-link JSON"):
+        network(put("deep.json", "[" * 100_000))

@@ -6,11 +6,15 @@ import pytest
 import torch
 
 import simlearn
-from simlearn import DataError, Topology, Trajectory
+from simlearn import DataError, Simulator, Topology, Trajectory
+from simlearn.dynamics import GraphCoupled
 from simlearn.forecasting.attached import attached
 from simlearn.forecasting.networks import Network
+from simlearn.forecasting.opened import opened
 from simlearn.forecasting.starts import Start, constant, read_start
+from simlearn.integrators import RK4
 from simlearn.state import Graph
+from simlearn.training.record import ranges
 
 MAP = {"time": "t", "node": "gene", "state": ["x", "y"], "parameters": ["k"]}
 
@@ -142,3 +146,72 @@ def test_parameters_that_do_not_fit_are_refused(given, told):
     with pytest.raises(simlearn.SimlearnError) as caught:
         carrying(**given)
     assert told in str(caught.value)
+
+
+def test_what_an_array_file_says_besides_is_used_or_left_aside(tmp_path):
+    more = {"t": np.float64(3.0), "kind": np.array(["a", "b"]), "two": np.ones((2, 2))}
+    np.savez(tmp_path / "x0.npz", x0=np.ones((2, 1)), k=np.array([[7.0], [8.0]]), **more)
+    found = read_start(tmp_path / "x0.npz", 1)
+    assert set(found.parameters) == {"k", "two"}
+    assert found.parameters["k"].tolist() == [7, 8]
+    assert found.parameters["two"].shape == (2, 2)
+
+
+def test_a_name_that_two_rows_have_is_refused(tmp_path):
+    np.savez(tmp_path / "x0.npz", x0=np.ones((3, 1)), nodes=["a", "b", "a"])
+    with pytest.raises(DataError, match="the node a stands there twice"):
+        read_start(tmp_path / "x0.npz", 1)
+
+
+def test_kinds_of_nodes_in_a_dataset_are_no_names(tmp_path):
+    topology = Topology(
+        Graph(torch.zeros(2, 0, dtype=torch.int64), 3),
+        node_type=torch.tensor([0, 1, 0]),
+        node_names=("prey", "hunter"),
+    )
+    one = Trajectory(torch.zeros(1), torch.ones(1, 3, 1), topology)
+    simlearn.write(tmp_path / "one.h5", [one], {})
+    assert not read_start(tmp_path / "one.h5", 1).names
+
+
+def test_a_start_without_rows_is_refused(tmp_path):
+    np.save(tmp_path / "x0.npy", np.zeros((0, 1)))
+    with pytest.raises(DataError, match="holds no node"):
+        read_start(tmp_path / "x0.npy", 1)
+
+
+def pair(names=()):
+    edges = torch.tensor([[0, 1], [1, 0]])
+    known = {"node_type": torch.arange(2), "node_names": names} if names else {}
+    return Topology(Graph(edges, 2), **known)
+
+
+def simulator(dtype=torch.float64):
+    return Simulator(GraphCoupled(width=4).to(dtype), RK4(), 0.1)
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ()])
+def test_rows_of_a_start_are_put_in_the_order_of_a_topology(put, names):
+    first, second = names or ("0", "1")
+    path = put("x0.csv", f"node,x\n{second},2\n{first},1\n")
+    assert opened(simulator(), pair(names), path).begin.x.tolist() == [[1], [2]]
+
+
+def test_a_start_with_other_names_than_a_topology_is_refused(put):
+    path = put("x0.csv", "node,x\na,2\nc,1\n")
+    with pytest.raises(DataError, match="other nodes: b, c are in one of them only"):
+        opened(simulator(), pair(("a", "b")), path)
+
+
+def test_a_start_that_overflows_the_numbers_of_the_simulator_is_refused():
+    assert opened(simulator(), pair(), 1e300).begin.x.isfinite().all()
+    with pytest.raises(DataError, match=r"not finite in torch\.float32"):
+        opened(simulator(torch.float32), pair(), 1e300)
+
+
+def test_a_sample_is_drawn_from_what_was_measured():
+    mask = torch.tensor([[True, False]])
+    x = torch.tensor([[[5.0], [0.0]]])  # what is missing is stored as zero
+    seen = Trajectory(torch.zeros(1), x, pair(), mask=mask)
+    assert opened(simulator(), pair(), "sample", training=[seen]).begin.x.tolist() == [[5], [5]]
+    assert ranges([seen])["low"] == [5]

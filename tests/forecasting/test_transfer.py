@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import simlearn
-from simlearn import ConfigError, Simulator
+from simlearn import ConfigError, DataError, Simulator, Trajectory
 from simlearn.forecasting.transfer import clustering
 from simlearn.integrators import DormandPrince
 from simlearn.randomness import generator
@@ -60,3 +60,10 @@ def test_the_truth_transfers_and_a_wrong_law_is_measured(tmp_path):
 def test_without_a_case_there_is_no_report():
     with pytest.raises(ConfigError, match="one graph at least"):
         simlearn.transfer(Simulator(GeneRegulationLaw(), DormandPrince(), 0.1), {})
+
+
+def test_samples_that_are_missing_are_refused():
+    (one, *_), _ = cases().values()
+    seen = Trajectory(one.t, one.x, one.topology, mask=torch.ones(one.x.shape[:2]).bool())
+    with pytest.raises(DataError, match="Samples are missing on ER"):
+        simlearn.transfer(Simulator(GeneRegulationLaw(), DormandPrince(), 0.1), {"ER": seen})

@@ -53,7 +53,7 @@ def node_link(path: Path) -> Edges:
         listed = told["edges"] if "edges" in told else told["links"]
         found = [(str(one["source"]), str(one["target"]), one) for one in listed]
         directed = bool(told.get("directed", False))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(
             f'{path} is no node-link JSON, {{"nodes": [{{"id": ...}}], "edges": [{{"source": ..., '
             f'"target": ...}}]}}: {type(error).__name__}: {error}.'

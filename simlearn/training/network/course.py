@@ -168,10 +168,8 @@ class Stepper:
         fastest, size = float(slope.abs().max()), float(x.abs().max())
         if not (math.isfinite(self.bound) and math.isfinite(fastest) and size <= math.inf):
             return 0.0
-        found = min(
-            STABLE / max(self.bound, 1e-300), CHANGE * max(size, self.least) / (fastest + 1e-300)
-        )
-        found = min(found, self.longest, self.accurate)
+        moving = CHANGE * max(size, self.least) / max(fastest, 1e-300)
+        found = min(STABLE / max(self.bound, 1e-300), moving, self.longest, self.accurate)
         return found if found >= self.shortest else 0.0
 
 

@@ -93,7 +93,6 @@ def newton(
     model: CoupledSeries,
     observed: Observed,
     stages: list[dict[str, float | str]],
-    iterations: int = ITERATIONS,
 ) -> float:
     """Levenberg-Marquardt on whole trajectories, from the coefficients that are loaded.
 
@@ -102,11 +101,9 @@ def newton(
     best are loaded.
     """
     data = observed.fitted
-    pull = _pull(data)
-    size, apart = sum(one.size for one in data), observed.noise > 0
-    damping, missed = 1e-9, math.inf
+    apart, damping, missed = observed.noise > 0, 1e-9, math.inf
     least, chosen = math.inf, model.coefficients.detach().clone()
-    for _ in range(iterations):
+    for _ in range(ITERATIONS):
         if apart:
             aside = error_of(model, observed.judged)
             if not aside < CHANCE * least:
@@ -116,27 +113,37 @@ def newton(
         if system is None:
             missed = min(missed, error_of(model, data))  # the path itself may be kept
             break
-        gram, right, cost = system
-        kept, missed = model.coefficients.detach().clone(), math.sqrt(cost / size)
-        before = cost + float((pull * kept.square()).sum())
-        gram.diagonal().add_(pull.expand_as(kept).flatten())
-        right -= (pull * kept).flatten()
-        for _ in range(TRIES):
-            model.coefficients.copy_(kept + _solved(gram, right, damping).reshape(kept.shape))
-            missed = error_of(model, data, math.sqrt(before / size))
-            cost = missed**2 * size + float((pull * model.coefficients.square()).sum())
-            if cost < before:
-                break
-            damping = max(10 * damping, 1e-9)
-        else:
-            model.coefficients.copy_(kept)
-            missed = error_of(model, data)
+        damping, missed, gain = _iterated(model, data, system, damping)
+        if not gain:
             break
-        damping /= 10
         stages.append({"stage": "trajectories", "error": missed})
-        if before - cost < (ENOUGH if missed > CLOSE else WORTH) * before or missed < EXACT:
+        if gain < (ENOUGH if missed > CLOSE else WORTH) or missed < EXACT:
             break
     return _chosen(model, observed, least, chosen) if apart else missed
+
+
+def _iterated(
+    model: CoupledSeries,
+    data: Sequence[Data],
+    system: tuple[Tensor, Tensor, float],
+    damping: float,
+) -> tuple[float, float, float]:
+    """One iteration: the damping of the next, the error, the part of the cost gained, 0 if none."""
+    gram, right, cost = system
+    pull, size = _pull(data), sum(one.size for one in data) or 1.0
+    kept = model.coefficients.detach().clone()
+    before = cost + float((pull * kept.square()).sum())
+    gram.diagonal().add_(pull.expand_as(kept).flatten())
+    right -= (pull * kept).flatten()
+    for _ in range(TRIES):
+        model.coefficients.copy_(kept + _solved(gram, right, damping).reshape(kept.shape))
+        missed = error_of(model, data, math.sqrt(before / size))
+        cost = missed**2 * size + float((pull * model.coefficients.square()).sum())
+        if cost < before:
+            return damping / 10, missed, 1 - cost / before
+        damping = max(10 * damping, 1e-9)
+    model.coefficients.copy_(kept)
+    return damping, error_of(model, data), 0.0
 
 
 def _pull(data: Sequence[Data]) -> Tensor:

@@ -145,3 +145,45 @@ def test_graphs_of_several_sizes_are_looked_at_up_to_a_number():
     held_out = [*states(4, seed=1), *states(4, grid, seed=2), *states(4, Topology.complete(9))]
     finding = found(Significance(states=8, draws=19, graphs=2, rel=9.0), pair, held_out, states(30))
     assert "8 states on 2 of 3 held-out graphs" in finding.summary
+
+
+class Driven(VectorField):
+    """dx/dt = θ − x with θ of each node; members part by (x − θ)²."""
+
+    dim = 1
+
+    def __init__(self, apart=0.0):
+        super().__init__()
+        self.apart = apart
+
+    def forward(self, t, x, topology):
+        off = x - topology.node_attr
+        return -off + self.apart * off**2
+
+
+def test_each_state_is_judged_with_the_parameters_of_its_nodes():
+    """Held-out states near θ = 9 are usual; members would part by all of them at θ = 0."""
+    pair = [Simulator(Driven(0.1 * w), RK4(), 0.05) for w in (0.0, *WEIGHTS)]
+    near, far = (GRAPH.replace(node_attr=torch.full((30, 1), at).double()) for at in (0.0, 9.0))
+    held_out = [*states(2, near), *(Trajectory(START, 9 + x.x, far) for x in states(2, seed=1))]
+    training = [Trajectory(START, 9 + one.x, far) for one in states(30, seed=2)]
+    check = Significance(states=4, draws=99)
+    finding = found(check, (pair[0], pair[1:]), held_out, training)
+    assert "2 of 2 held-out graphs" in finding.summary
+    assert max(finding.details["p"][:2]) > 0.9
+    assert min(finding.details["p"][2:]) > 0.05
+
+
+def test_few_states_of_many_trajectories_are_not_all_starts():
+    check, pair = Significance(states=4, draws=19, horizon=30), sisters(by_state=0.1)
+    finding = found(check, pair, rollouts(4, seed=1), rollouts(6))
+    times = sorted(finding.curves["p of held-out states"].lines[0].x)
+    assert times == pytest.approx([0.4, 0.75, 1.1, 1.5])
+
+
+def test_a_single_low_p_among_many_states_is_no_doubt():
+    """Of 60 usual states some have p below 0.05; the words allow for that."""
+    check, pair = Significance(states=60, draws=199), sisters(by_state=0.1)
+    finding = found(check, pair, states(60, seed=3), states(80))
+    assert min(finding.details["p"]) <= 0.05
+    assert "Nothing speaks against" in finding.summary

@@ -12,9 +12,10 @@ from simlearn.component import DataError, NumericalError
 from simlearn.dynamics.coupledseries import CoupledSeries
 from simlearn.integrators import DormandPrince
 from simlearn.training.begin import _rows, told
-from simlearn.training.network import levels, network_ladder
+from simlearn.training.network import fit, levels, network_ladder
 from simlearn.training.network.course import Data, path, sensitivities
 from simlearn.training.network.fit import error_of
+from simlearn.training.network.noise import Observed
 from simlearn.training.network.start import NetworkLadder, _told, gathered
 from simlearn.training.network.weak import along_own
 from simlearn_networks import ErdosRenyi, GeneRegulation, Grid8, Heat, Mutualistic
@@ -220,3 +221,27 @@ def test_lost_rungs_are_told_in_json_and_in_words():
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     assert "10 functions: whole rollouts are lost after 1 stages" in told(record)
     assert list(_rows(record))[1] == {"rung": 0, "stage": 0, "stage_error": math.inf}
+
+
+def test_a_path_from_rest_at_zero_is_followed():
+    def rising(t):  # dx/dt = 2 − x on a graph that does nothing
+        return 2 * (1 - torch.exp(-t))
+
+    t = torch.linspace(0, 3, 31, dtype=torch.float64)
+    topology = Topology.complete(4)
+    data = Data(t, rising(t)[:, None, None].expand(-1, 4, 1), topology)
+    field = series(data)
+    field.coefficients.zero_()
+    field.coefficients[0], field.coefficients[1] = 2.0, -float(data.x.max())
+    torch.testing.assert_close(path(field, data), data.x, rtol=1e-6, atol=1e-6)
+    *_, (last, _) = sensitivities(field, data)
+    torch.testing.assert_close(last, data.x[-1], rtol=1e-6, atol=1e-6)
+
+
+def test_a_fit_that_cannot_begin_keeps_what_it_was_given(heat, monkeypatch):
+    (data,) = gathered(heat)
+    field, stages = series(data), []
+    before, kept = error_of(field, [data]), field.coefficients.clone()
+    monkeypatch.setattr(fit, "_system", lambda model, data: None)
+    assert fit.newton(field, Observed.of([data]), stages) == before < math.inf
+    assert torch.equal(field.coefficients, kept)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from simlearn.analysis.significance_draws import Draw
+from simlearn.analysis.significance.draws import Draw
 from simlearn.component import ConfigError
 from simlearn.randomness import generator
 from simlearn.state import Topology
@@ -60,7 +60,7 @@ def relative_spread(
         states: Drawn on each graph.
 
     Raises:
-        ConfigError: The family is empty, or no state is asked for.
+        ConfigError: The family is empty, no state is asked for, or there is one member only.
     """
     if not family or states < 1:
         raise ConfigError(
@@ -74,7 +74,9 @@ def relative_spread(
         ]
     found = torch.tensor(others, dtype=torch.float64)
     usual = float(found.median())
-    rel = here / usual if usual > 0 else 1.0 if here == 0 else torch.inf
+    # where members are lost on the family, too, nothing speaks for this graph
+    known = 0 < usual < torch.inf
+    rel = here / usual if known else 1.0 if here == usual == 0 else torch.inf
     p = (1 + int((found >= here).sum())) / (len(found) + 1)
     return RelativeSpread(rel, p, here, found)
 
@@ -89,6 +91,8 @@ def _spread(
         count = min(together, states - k)
         x = torch.cat([draw(topology.rows, rng) for _ in range(count)])
         told = members(x, topology.repeat(count))
+        if len(told) < 2:
+            raise ConfigError("REL compares members of an ensemble; there is one only.")
         apart += float(told.std(0).sum())
         size += float(told.mean(0).abs().sum())
     if not apart + size < torch.inf:

@@ -46,7 +46,7 @@ def _rewired(topology: Topology, links: Tensor, directed: bool, rng: torch.Gener
     rows, edges = topology.rows, topology.graph.edge_index
     ends = edges[:, links].clone()
     if not directed:  # which end is first must not depend on the numbers of nodes
-        turn = torch.rand(len(links), generator=rng) < 0.5
+        turn = (torch.rand(len(links), generator=rng) < 0.5).to(ends.device)
         ends[:, turn] = ends[:, turn].flip(0)
     for _ in range(SWEEPS):
         ends = _swapped(ends, rows, directed, rng)
@@ -63,10 +63,10 @@ def _swapped(ends: Tensor, rows: int, directed: bool, rng: torch.Generator) -> T
     half = ends.shape[1] // 2
     if half == 0:
         return ends
-    order = torch.randperm(ends.shape[1], generator=rng)
+    order = torch.randperm(ends.shape[1], generator=rng).to(ends.device)
     one, two = order[:half], order[half : 2 * half]
     if not directed:
-        turn = two[torch.rand(half, generator=rng) < 0.5]
+        turn = two[(torch.rand(half, generator=rng) < 0.5).to(ends.device)]
         ends = ends.clone()
         ends[:, turn] = ends[:, turn].flip(0)
     new = torch.cat(

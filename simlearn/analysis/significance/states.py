@@ -1,11 +1,4 @@
-"""Is a state usual for its graph? A test by the spread of an ensemble, with an exact null.
-
-An ensemble of fields that were trained on different samples of the data agrees where the data
-taught it, and parts where they did not. `significance` asks of a state whether the members part
-more than they do at states like those of the training *on the same graph*; `relative_spread` asks
-whether they part more on this graph than on graphs like those of the training; `Box` tells whether
-what the networks see leaves what they saw. `doubt` says the three in words.
-"""
+"""The test of states: the spread of an ensemble, ranked among draws on the same graph."""
 
 from __future__ import annotations
 
@@ -15,41 +8,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from simlearn.analysis.significance_draws import Draw, drawn_together, resampled, rolled
-from simlearn.analysis.significance_family import rewired
-from simlearn.analysis.significance_inputs import Box
-from simlearn.analysis.significance_ranks import (
+from simlearn.analysis.significance.draws import Draw, drawn_together
+from simlearn.analysis.significance.ranks import (
     Pool,
     benjamini_hochberg,
     combined,
     p_value,
     refuse_counts,
 )
-from simlearn.analysis.significance_spread import (
-    ROWS,
-    Members,
-    RelativeSpread,
-    relative_spread,
-)
-from simlearn.analysis.significance_words import Doubt, doubt
+from simlearn.analysis.significance.spread import ROWS, Members
 from simlearn.component import ConfigError, DataError
 from simlearn.randomness import generator
 from simlearn.state import Topology
-
-__all__ = [
-    "Box",
-    "Doubt",
-    "Draw",
-    "Members",
-    "RelativeSpread",
-    "Significance",
-    "doubt",
-    "relative_spread",
-    "resampled",
-    "rewired",
-    "rolled",
-    "significance",
-]
 
 TOP = 0.1  # share of the nodes whose largest z are averaged
 SAME = 1e-9  # deviations of log d below it are rounding
@@ -129,11 +99,7 @@ def significance(
         ConfigError: There is one member only, or fewer than two draws.
         DataError: States or draws are of the wrong shape.
     """
-    refuse_counts(reference=reference, null=null)
-    if states.ndim != 3 or states.shape[1] != topology.rows:
-        raise DataError(
-            f"States must be [S, rows, dim] on {topology.rows} rows, got {list(states.shape)}."
-        )
+    _refuse(topology, states, reference, null)
     with torch.no_grad():
         test = _Test(members, topology, states, draw, seed, progress or _silent, reference + null)
         test.measure(reference)
@@ -158,6 +124,14 @@ def significance(
         benjamini_hochberg(pool.p()),
         level,
     )
+
+
+def _refuse(topology: Topology, states: Tensor, reference: int, null: int) -> None:
+    refuse_counts(reference=reference, null=null)
+    if states.ndim != 3 or states.shape[1] != topology.rows:
+        raise DataError(
+            f"States must be [S, rows, dim] on {topology.rows} rows, got {list(states.shape)}."
+        )
 
 
 class _Test:

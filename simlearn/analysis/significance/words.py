@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from simlearn.analysis.significance_spread import RelativeSpread
+from simlearn.analysis.significance.spread import RelativeSpread
 
 if TYPE_CHECKING:
-    from simlearn.analysis.significance import Significance
+    from simlearn.analysis.significance.states import Significance
 
 UNSEEN = (
     "Neither test sees an error that all members share: a law that changed, a mechanism that the "
