@@ -120,6 +120,7 @@ def _first_rung(task, found, cell):
         size = next(enough, None)
         if size is not None:
             ratios.append(rival["cpu_seconds"] / max(size["cpu_seconds"], 1e-9))
+    # the size is the first no worse than NDCN on the hidden stamps: a time to that error, no choice
     note = f"suffices in {len(ratios)} of {len(seeds)} seeds" if seeds else ""
     what = f"{cell}: CPU to NDCN's final error, NDCN / first rung"
     limit = AT_ONCE if found.whole and ratios else None

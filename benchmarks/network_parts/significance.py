@@ -1,6 +1,5 @@
 """Size and power of the test of states, and how well REL flags graphs, over many ensembles.
 
-python -m benchmarks.network_parts.significance [--quick] [--out FILE]
 An ensemble is 20 nets trained by `Bootstrap` on 1000 states of an Erdős-Rényi graph of 100 nodes,
 each with its own graph, states and weights. Size: states of the training distribution. Power:
 states stretched to U[0, 1.1], U[0, 1.15], U[0, 1.25] and U[0, 1.5]. REL: the error of the mean of
@@ -9,10 +8,8 @@ graphs and seeds are none of those on which the threshold 2 was chosen. Process 
 thread, float32.
 """
 
-import argparse
-import json
-import pathlib
 import statistics
+import sys
 import time
 
 import torch
@@ -111,7 +108,7 @@ def sizes_and_powers(seeds, draws):
                     row["in band"] = {w: band(row[w], row["states"]) for w in WAYS}
                 rows.append(row)
         errors.append(_first(rows, seed)["error"])
-        print(json.dumps(_first(rows, seed)), f"{spent:.1f} s", flush=True)
+        print(_first(rows, seed), f"{spent:.1f} s", file=sys.stderr, flush=True)
     return rows, seconds, errors
 
 
@@ -240,21 +237,3 @@ def told(of_states, of_graphs, draws):
         "cells": cells_of,
         "rows": rows,
     }
-
-
-if __name__ == "__main__":
-    reader = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    reader.add_argument("--quick", action="store_true", help="two ensembles, few states")
-    reader.add_argument("--ensembles", type=int, default=20)
-    reader.add_argument("--nets", type=int, default=3)
-    reader.add_argument("--draws", type=int, default=500)
-    reader.add_argument("--out", type=pathlib.Path)
-    asked = reader.parse_args()
-    torch.set_num_threads(1)
-    quick = (2, 200, 1) if asked.quick else (asked.ensembles, asked.draws, asked.nets)
-    answer = main(*quick)
-    text = json.dumps(answer, indent=1)
-    if asked.out:
-        asked.out.write_text(text + "\n", encoding="utf-8")
-    else:
-        print(text)

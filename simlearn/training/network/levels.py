@@ -100,10 +100,7 @@ def climbed(
             _fitted(levels[-1], observed)
         if levels[-1].error < enough and lasts(levels[-1].model, data):
             break
-    least = min(level.error for level in levels)
-    # the best of poor weak forms says little: rather the smallest that is not much worse
-    near = least * (ALIKE if least > POOR else 1.0)
-    first = next(k for k, level in enumerate(levels) if level.error <= near)
+    first = _first([level.error for level in levels])
     best: Level | None = None
     for level in [*levels[first:], *levels[:first][::-1]]:
         larger = best is None or len(level.model.coefficients) > len(best.model.coefficients)
@@ -120,6 +117,19 @@ def climbed(
         else:
             level.record["lost"] = "rollouts over twice the time of the data are lost"
     return best, [level.record for level in levels]
+
+
+def _first(errors: Sequence[float]) -> int:
+    """The size whose trajectories are fitted first: that of the best weak form.
+
+    The best of poor ones says little; of these it is the smallest that is not much worse and has
+    splines between pairs.
+    """
+    least = min(errors)
+    if not least > POOR:
+        return errors.index(least)
+    alike = [k for k, error in enumerate(errors) if error <= ALIKE * least]
+    return next((k for k in alike if k), alike[0])
 
 
 def lasts(model: CoupledSeries, data: Sequence[Data]) -> bool:

@@ -245,3 +245,18 @@ def test_a_fit_that_cannot_begin_keeps_what_it_was_given(heat, monkeypatch):
     monkeypatch.setattr(fit, "_system", lambda model, data: None)
     assert fit.newton(field, Observed.of([data]), stages) == before < math.inf
     assert torch.equal(field.coefficients, kept)
+
+
+@pytest.mark.parametrize(
+    ("errors", "first"),
+    [
+        ([0.2, 5e-3, 1e-3], 2),
+        ([1e-5], 0),
+        ([0.2, 0.1, 0.04], 1),
+        ([0.2, 0.5, 0.04], 2),
+        ([0.2, math.inf, math.inf], 0),
+        ([math.inf, math.inf, math.inf], 1),
+    ],
+)
+def test_the_size_that_is_fitted_first(errors, first):
+    assert levels._first(errors) == first
