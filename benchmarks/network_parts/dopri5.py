@@ -7,15 +7,8 @@ ends of a step come from the quartic through both ends, both slopes and the midd
 
 import torch
 
-NODES = (
-    (1 / 5,),
-    (3 / 40, 9 / 40),
-    (44 / 45, -56 / 15, 32 / 9),
-    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
-    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
-    (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
-)
-ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
+from simlearn.integrators.adaptive import ERROR, STAGES
+
 MIDDLE = (
     6025192743 / 30085553152 / 2,
     0.0,
@@ -73,7 +66,7 @@ def dopri5(rate, x, times, rtol, atol):
     h = first_step(rate, x, slope, rtol, atol)
     for _ in range(MOST):
         slopes = [slope]
-        for weights in NODES:
+        for weights in STAGES:
             new = torch.add(x, combined(weights, slopes), alpha=h)
             slopes.append(rate(new))
         scale = atol + rtol * torch.maximum(x.detach().abs(), new.detach().abs())

@@ -11,8 +11,9 @@ from torch import Tensor
 
 import simlearn
 from simlearn import ConfigError, Curve, Evidence, Finding, Line, Metric, Simulator, Trajectory
+from simlearn.analysis.significance import members_of
 from simlearn_checks.common import positive
-from simlearn_checks.significance_graph import Asked, OnGraph, attached, examine, members_of
+from simlearn_checks.significance_graph import Asked, OnGraph, attached, examine
 
 REMEDIES = {
     "rejected": "Train on states like the held-out ones: more starts, a wider range, longer "
@@ -86,8 +87,12 @@ class Significance(simlearn.Check):
     def run(self, simulator: Simulator, evidence: Evidence) -> Finding:
         """Test states graph by graph."""
         members = members_of(simulator, evidence.siblings)
-        if isinstance(members, str):
-            return Finding.not_applicable(members)
+        if members is None:
+            return Finding.not_applicable(
+                "Significance compares the members of an ensemble, and this is one simulator. "
+                "Train an Ensemble, or sister seeds (simlearn fit --seeds 5) and give them with "
+                "--sibling."
+            )
         if not evidence.training:
             return Finding.not_applicable(
                 "Significance compares with the training data, and there are none. Give "

@@ -11,22 +11,20 @@ from torch import Tensor
 
 from simlearn import Evidence, Simulator, Topology, Trajectory
 from simlearn.analysis.significance import (
-    Box,
     Draw,
     Members,
     Significance,
     benjamini_hochberg,
+    box_of,
     doubt,
+    family_of,
     relative_spread,
     resampled,
-    rewired,
     rolled,
     significance,
 )
-from simlearn.dynamics import Ensemble, Map
 
 FAMILY = 39  # graphs that REL compares with, those of the training among them
-BOXED = 500  # training states whose range is taken
 
 
 @dataclass(frozen=True)
@@ -75,22 +73,6 @@ class OnGraph:
     said: tuple[str, ...]
 
 
-def members_of(simulator: Simulator, siblings: Sequence[Simulator]) -> Members | str:
-    """What all members say; or why there are none to compare."""
-    if isinstance(simulator.dynamics, Map):
-        return "Significance compares what members say of dx/dt, and a map says nothing of it."
-    ensemble = simulator.dynamics
-    if isinstance(ensemble, Ensemble):
-        return lambda x, topology: ensemble.members(0.0, x, topology)
-    fields = [simulator.dynamics, *(one.dynamics for one in siblings)]
-    if len(fields) < 2:
-        return (
-            "Significance compares the members of an ensemble, and this is one simulator. Train "
-            "an Ensemble, or sister seeds (simlearn fit --seeds 5) and give them with --sibling."
-        )
-    return lambda x, topology: torch.stack([one(0.0, x, topology) for one in fields])
-
-
 def examine(
     asked: Asked,
     simulator: Simulator,
@@ -106,11 +88,10 @@ def examine(
     else:
         tests = [(*_spread_out(held_out, asked.states), pool)]
     whole = _tested(asked, members, topology, tests, evidence.seed)
-    spread = relative_spread(
-        members, topology, _family(evidence), pool, seed=evidence.seed, states=4
-    )
+    family = family_of(evidence.training, FAMILY, evidence.seed)
+    spread = relative_spread(members, topology, family, pool, seed=evidence.seed, states=4)
     states = torch.cat([x for _, x, _ in tests])
-    box = _box(simulator, evidence)
+    box = box_of(simulator, evidence.training)
     outside = torch.stack([box.outside(x, topology) for x in states])
     # many states are tested: some p are low by chance
     tested = replace(whole, p=benjamini_hochberg(whole.p))
@@ -215,24 +196,3 @@ def paths(simulator: Simulator, topology: Topology, starts: Tensor, steps: Seque
         return whole[index].unflatten(1, (many, rows)).movedim(1, 0)
 
     return rolled(starts, lambda x: roll(x[None])[0], roll)
-
-
-def _family(evidence: Evidence) -> list[Topology]:
-    """Graphs of the training, and others of the same degrees."""
-    graphs = list({one.topology.graph.key: one.topology for one in evidence.training}.values())
-    family = graphs[:FAMILY]
-    for k, one in enumerate(family[: FAMILY - len(family)]):
-        share = -(-(FAMILY - len(family)) // (len(graphs) - k))
-        family = family + rewired(one, share, evidence.seed + k)
-    return family
-
-
-def _box(simulator: Simulator, evidence: Evidence) -> Box:
-    """The range of what networks saw in training; of the state alone where they do not tell."""
-    field, every = simulator.dynamics, max(1, sum(o.steps for o in evidence.training) // BOXED)
-    states = [(x, one.topology) for one in evidence.training for x in one.x]
-
-    def seen(x: Tensor, topology: Topology) -> Tensor:
-        return field.seen(x, topology) if isinstance(field, Ensemble) else x[None]
-
-    return Box.of(seen, states[::every])

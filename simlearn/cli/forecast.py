@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from simlearn.analysis.significance import members_of
 from simlearn.archive import load
 from simlearn.catalog import Catalog
 from simlearn.cli import Options
@@ -26,7 +27,7 @@ from simlearn.forecasting.course import Begin
 from simlearn.forecasting.opened import SAMPLE, begin_of, opened
 from simlearn.forecasting.result import GROUP, Forecast
 from simlearn.forecasting.run import Plan, walked
-from simlearn.forecasting.trust import Question, members_of
+from simlearn.forecasting.trust import Question
 from simlearn.simulator import Simulator
 from simlearn.state import Trajectory
 

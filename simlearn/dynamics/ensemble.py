@@ -101,9 +101,14 @@ class Ensemble(VectorField):
         The state; and where a field says more by a method ``watched(x, topology)``
         ``[rows, features]``, such as sums over neighbours that a network looks at, that.
         """
-        if hasattr(self.member, "watched"):
+        if self.watches:
             return self._asked("watched", x, topology)
         return x.expand(self.size, *x.shape)
+
+    @property
+    def watches(self) -> bool:
+        """Whether networks of the members see more of a node than its state."""
+        return hasattr(self.member, "watched")
 
     def pick(self, number: int) -> VectorField:
         """One member by itself, with its weights."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from simlearn.analysis.significance import members_of
 from simlearn.component import ConfigError, EnvironmentFault
 from simlearn.data.importing.memory import told as sized
 from simlearn.data.writer import Writer
@@ -16,7 +17,7 @@ from simlearn.forecasting import size
 from simlearn.forecasting.course import Begin, Course, Piece, Told
 from simlearn.forecasting.limits import Limits
 from simlearn.forecasting.result import Alarms, Forecast, put
-from simlearn.forecasting.trust import Question, Trust, judged, members_of
+from simlearn.forecasting.trust import Question, Trust, judged
 from simlearn.simulator import Simulator
 from simlearn.state import Topology, Trajectory
 

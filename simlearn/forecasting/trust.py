@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,16 +17,17 @@ from simlearn.analysis.significance import (
     RelativeSpread,
     Significance,
     benjamini_hochberg,
+    box_of,
     doubt,
+    family_of,
     relative_spread,
     resampled,
-    rewired,
     rolled,
     significance,
 )
 from simlearn.component import ConfigError, DataError
+from simlearn.dynamics import Ensemble
 from simlearn.forecasting.course import Begin, Course
-from simlearn.randomness import generator
 from simlearn.simulator import Simulator
 from simlearn.state import Topology, Trajectory
 
@@ -97,42 +98,6 @@ class Trust:
     question: Question
 
 
-def members_of(simulator: Simulator, siblings: Sequence[Simulator]) -> Members | None:
-    """What every member says of dx/dt (of a map: of its step); None where there is one only.
-
-    Raises:
-        ConfigError: A sister has other columns.
-    """
-    field: Any = simulator.dynamics
-    if hasattr(field, "members"):
-
-        def ensemble(x: Tensor, topology: Topology) -> Tensor:
-            return field.members(0.0, x, topology)
-
-        return ensemble
-    if not siblings:
-        return None
-    sisters = [simulator, *siblings]
-    for one in siblings:
-        if one.dynamics.dim != field.dim:
-            raise ConfigError(
-                f"A sister has {one.dynamics.dim} columns, the simulator {field.dim}. Sisters are "
-                "trained from one config with other seeds."
-            )
-
-    def apart(x: Tensor, topology: Topology) -> Tensor:
-        return torch.stack([_slope(one, x, topology) for one in sisters])
-
-    return apart
-
-
-def _slope(one: Simulator, x: Tensor, topology: Topology) -> Tensor:
-    real = next((p.dtype for p in one.parameters()), x.dtype)
-    if one.integrator is None:
-        return (one.dynamics(0.0, x.to(real), one.dt, topology) - x).to(x.dtype)
-    return one.dynamics(0.0, x.to(real), topology).to(x.dtype)
-
-
 def judged(
     simulator: Simulator,
     members: Members,
@@ -172,11 +137,16 @@ def judged(
         progress=told,
     )
     spread = relative_spread(
-        members, topology, _family(question, topology), pool, seed=question.seed, states=STATES
+        members,
+        topology,
+        _family(question, topology),
+        pool,
+        seed=question.seed,
+        states=STATES,
     )
     count = len(members(probes.x[0], topology))
     q = benjamini_hochberg(found.p.double())  # many times are tested: some are low by chance
-    said = doubt(replace(found, p=q), spread, worst=REL)
+    said = doubt(replace(found, p=q), spread, _inputs(simulator, probes, question), REL)
     return Trust(probes.t, found, q, spread, said, count, question)
 
 
@@ -206,16 +176,20 @@ def _paths(
 
 
 def _family(question: Question, topology: Topology) -> list[Topology]:
-    """Graphs of the training, and others of the same degrees where they are few."""
-    graphs = list({one.topology.graph.key: one.topology for one in question.training}.values())
+    """Graphs like those of the training, in the precision of the forecast."""
+    graphs = family_of(question.training, FAMILY, question.seed)
     real = topology.edge_attr
-    graphs = [g if real is None else g.to("cpu", real.dtype) for g in graphs]
-    chosen = torch.randperm(len(graphs), generator=generator(question.seed, 2))[:FAMILY]
-    family = [graphs[k] for k in chosen.tolist()]
-    alone = [one for one in graphs if one.num_systems == 1]
-    for number, one in enumerate(alone):
-        missing = FAMILY - len(family)
-        each = -(-missing // (len(alone) - number))
-        if each:
-            family += rewired(one, each, question.seed + number)
-    return family
+    return [one if real is None else one.to("cpu", real.dtype) for one in graphs]
+
+
+def _inputs(simulator: Simulator, probes: Trajectory, question: Question) -> Tensor | None:
+    """Share of members whose networks see at a node what none saw in training, ``[S, rows]``.
+
+    None where they see nothing but the state, of which the alarms tell.
+    """
+    field = simulator.dynamics
+    if not (isinstance(field, Ensemble) and field.watches):
+        return None
+    real = probes.x.dtype
+    box = box_of(simulator, [one.to("cpu", real) for one in question.training])
+    return torch.stack([box.outside(x, probes.topology) for x in probes.x])

@@ -60,7 +60,7 @@ def trusted(trust: Trust) -> list[str]:
         + f", {trust.members} members against {question.draws} draws of {against} of the training "
         f"on this graph; REL = {trust.spread.rel:.3g}"
     ]
-    if not (trust.doubt.state or trust.doubt.graph):
+    if not trust.doubt:
         told.append("neither state nor graph is in doubt by these tests")
         return [*told, UNSEEN.rstrip(".")]
     return [*told, *(one.rstrip(".") for one in trust.doubt.sentences)]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import simlearn
-from simlearn import Ensemble, Simulator, Topology, Trajectory
+from simlearn import Ensemble, Simulator, Topology, Trajectory, VectorField
 from simlearn.component import ConfigError, DataError, EnvironmentFault
 from simlearn.dynamics import CoupledSeries, GraphCoupled, MLPField
 from simlearn.forecasting import size
@@ -127,6 +127,33 @@ def test_a_usual_start_is_usual_and_an_unusual_one_is_not():
     assert "unusual for this graph" in " ".join(odd.sentences)
     again = simlearn.forecast(simulator, GRAPH, states(1, high=1.6, seed=78)[0], 0, **given)
     assert torch.equal(again.trust.significance.node_p, odd.trust.significance.node_p)
+
+
+class Pressed(VectorField):
+    """dx/dt = −x + a tanh(S), S the sum over neighbours, which its network looks at."""
+
+    dim = 1
+
+    def __init__(self, strength):
+        super().__init__()
+        self.strength = strength
+        self.gain = torch.nn.Parameter(torch.tensor(strength, dtype=torch.float64))
+
+    def watched(self, x, topology):
+        return torch.cat([x, topology.adjacency() @ x], dim=-1)
+
+    def forward(self, t, x, topology):
+        return -x + self.gain * self.watched(x, topology)[:, 1:].tanh()
+
+
+def test_sums_over_neighbours_that_networks_never_saw_are_told():
+    """On a graph of higher degree, where every state is one of the training."""
+    model = Simulator(Ensemble.of([Pressed(0.01 * k) for k in range(4)]), RK4(), 0.1)
+    for graph, told in ((GRAPH, False), (ErdosRenyi(30, 0.9).draw(generator(0)), True)):
+        x0 = states(1, seed=8)[0]
+        found = simlearn.forecast(model, graph, x0, 1, training=TRAINING, draws=19, null="states")
+        assert (found.trust.doubt.inputs > 0) is told
+        assert any("Inputs leave the training range" in one for one in found.sentences) is told
 
 
 def test_sisters_are_an_ensemble():

@@ -13,15 +13,6 @@ from simlearn.forecasting.networks import network
 from simlearn.forecasting.numbered import numbered
 
 
-@pytest.fixture
-def put(tmp_path):
-    def write(name, text):
-        (tmp_path / name).write_text(text)
-        return tmp_path / name
-
-    return write
-
-
 def pairs(found):
     return sorted(map(tuple, found.topology.graph.edge_index.T.tolist()))
 

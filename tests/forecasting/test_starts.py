@@ -19,15 +19,6 @@ from simlearn.training.record import ranges
 MAP = {"time": "t", "node": "gene", "state": ["x", "y"], "parameters": ["k"]}
 
 
-@pytest.fixture
-def put(tmp_path):
-    def write(name, text):
-        (tmp_path / name).write_text(text)
-        return tmp_path / name
-
-    return write
-
-
 def test_a_table_is_matched_by_the_names_of_the_training(put):
     path = put("x0.csv", "gene,k,y,x,t\na,7,2,1,0.5\nb,8,4,3,0.5\n")
     found = read_start(path, 2, MAP)

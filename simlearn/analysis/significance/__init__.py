@@ -10,6 +10,7 @@ what the networks see leaves what they saw. `doubt` says the three in words.
 from simlearn.analysis.significance.draws import Draw, resampled, rolled
 from simlearn.analysis.significance.family import rewired
 from simlearn.analysis.significance.inputs import Box
+from simlearn.analysis.significance.learned import box_of, family_of, members_of
 from simlearn.analysis.significance.ranks import benjamini_hochberg
 from simlearn.analysis.significance.spread import Members, RelativeSpread, relative_spread
 from simlearn.analysis.significance.states import Significance, significance
@@ -24,7 +25,10 @@ __all__ = [
     "RelativeSpread",
     "Significance",
     "benjamini_hochberg",
+    "box_of",
     "doubt",
+    "family_of",
+    "members_of",
     "relative_spread",
     "resampled",
     "rewired",

@@ -121,12 +121,22 @@ def test_an_ensemble_needs_no_siblings():
     assert Significance(states=20, draws=99).run(simulator, evidence).verdict == "pass"
 
 
-def test_one_simulator_a_map_and_missing_data_are_told():
+def test_maps_are_compared_by_their_steps():
+    made = [Simulator(LinearMap(dim=1).double(), None, 0.1) for _ in range(6)]
+    with torch.no_grad():
+        for k, one in enumerate(made):
+            for weight in one.dynamics.parameters():
+                weight.fill_(0.5 + 0.01 * k)
+    check, pair = Significance(states=20, draws=99), (made[0], made[1:])
+    assert found(check, pair, states(20, seed=1), states(50)).verdict == "pass"
+    assert found(check, pair, states(20, seed=1, high=2.0), states(50)).verdict == "fail"
+
+
+def test_one_simulator_and_missing_data_are_told():
     (one, siblings), check = sisters(), Significance(draws=19)
     both = {"held_out": states(2), "training": states(2)}
     for simulator, given, words in (
         (one, both, "--seeds 5"),
-        (Simulator(LinearMap(dim=1), None, 0.1), both, "a map"),
         (one, {**both, "training": (), "siblings": siblings}, "--training-data"),
     ):
         finding = check.run(simulator, Evidence(**given))
