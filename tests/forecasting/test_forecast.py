@@ -134,10 +134,9 @@ class Pressed(VectorField):
 
     dim = 1
 
-    def __init__(self, strength):
+    def __init__(self):
         super().__init__()
-        self.strength = strength
-        self.gain = torch.nn.Parameter(torch.tensor(strength, dtype=torch.float64))
+        self.gain = torch.nn.Parameter(torch.zeros((), dtype=torch.float64))
 
     def watched(self, x, topology):
         return torch.cat([x, topology.adjacency() @ x], dim=-1)
@@ -148,7 +147,10 @@ class Pressed(VectorField):
 
 def test_sums_over_neighbours_that_networks_never_saw_are_told():
     """On a graph of higher degree, where every state is one of the training."""
-    model = Simulator(Ensemble.of([Pressed(0.01 * k) for k in range(4)]), RK4(), 0.1)
+    fields = [Pressed() for _ in range(4)]
+    for k, one in enumerate(fields):
+        torch.nn.init.constant_(one.gain, 0.01 * k)
+    model = Simulator(Ensemble.of(fields), RK4(), 0.1)
     for graph, told in ((GRAPH, False), (ErdosRenyi(30, 0.9).draw(generator(0)), True)):
         x0 = states(1, seed=8)[0]
         found = simlearn.forecast(model, graph, x0, 1, training=TRAINING, draws=19, null="states")
