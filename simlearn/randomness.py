@@ -6,6 +6,10 @@ before it.
 
 from __future__ import annotations
 
+import random
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -23,3 +27,30 @@ def derived(seed: int, *keys: int) -> int:
 def generator(seed: int, *keys: int) -> torch.Generator:
     """A CPU generator for the place ``keys``; draw on the CPU, then move."""
     return torch.Generator().manual_seed(derived(seed, *keys))
+
+
+def global_state(device: torch.device) -> dict[str, Any]:
+    """Where the global generators stand: simlearn draws from none, a stranger's part may.
+
+    Tensors and plain types only, for a checkpoint.
+    """
+    name, keys, *rest = np.random.get_state()
+    version, words, gauss = random.getstate()
+    return {
+        "torch": torch.get_rng_state(),
+        "device": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+        "numpy": [str(name), torch.from_numpy(np.asarray(keys, np.int64)), *map(float, rest)],
+        "python": [version, torch.tensor(words), gauss],
+    }
+
+
+def set_global_state(state: Mapping[str, Any], device: torch.device) -> None:
+    """Put them back there."""
+    torch.set_rng_state(state["torch"].cpu())
+    if state["device"] is not None and device.type == "cuda":
+        torch.cuda.set_rng_state(state["device"].cpu(), device)
+    name, keys, place, has_gauss, cached = state["numpy"]
+    mersenne = keys.cpu().numpy().astype(np.uint32)
+    np.random.set_state((name, mersenne, int(place), int(has_gauss), cached))
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words.tolist()), gauss))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
 
+from simlearn.catalog import Catalog
 from simlearn.cli import Options
 from simlearn.cli.parsing import OneMessage, configs_in, prepare
-from simlearn.cli.runs import FOLDER, checkpoint, first_process, named, shared
-from simlearn.component import ConfigError
+from simlearn.cli.runs import FOLDER, checkpoint, first_process, held, named, shared
+from simlearn.component import ArchiveError, ConfigError
 from simlearn.data.store import read
 from simlearn.training.proposal import Proposal, propose
 
@@ -23,7 +26,11 @@ OWN = """simlearn's own options, beside those of LightningCLI below:
   --run NAME           name of the run folder runs/NAME; the config's name by default. A new fit
                        never overwrites one: -2, -3 ... is appended. validate, test and predict
                        read it.
-  --resume [last|PATH] continue a training from its last checkpoint, or from a checkpoint file
+  --resume [last|PATH] continue a training from its newest sound checkpoint, or from a checkpoint
+                       file; a run that has none yet begins. On a CPU the weights at the end are,
+                       bit for bit, those of a training that was never interrupted.
+  --allow-drift        continue although config, code, data or a plugin has changed; recorded
+  --spill DIR          where a checkpoint goes that cannot be written into the run folder
   --seeds R            train R sister models with seeds 0 to R - 1, in runs NAME-seed0 ...
 """
 ASKING = ("-h", "--help", "--print_config")
@@ -47,14 +54,15 @@ def run(command: str, argv: list[str], options: Options) -> int:
     name = own.run or (files[0].stem if files else "run")
     if proposal is not None:
         name = own.run or Path(_data_file(rest) or "run").stem
+    fit = _Fit(command, own, rest, asking, _versions(known), proposal)
     if own.seeds is None:
-        _once(command, own, name, rest, asking, proposal)
+        _once(fit, name)
         return 0
     if own.seeds < 1 or command != "fit":
         raise ConfigError("--seeds wants a positive number and belongs to `simlearn fit`.")
     for seed in range(own.seeds):
         given = [*rest, f"--seed_everything={seed}", f"--model.seed={seed}"]
-        _once(command, own, f"{name}-seed{seed}", given, asking, proposal)
+        _once(replace(fit, rest=given), f"{name}-seed{seed}")
     return 0
 
 
@@ -63,6 +71,8 @@ def _own(command: str, argv: list[str]) -> tuple[argparse.Namespace, list[str]]:
     reader.add_argument("--run")
     reader.add_argument("--resume", nargs="?", const="last")
     reader.add_argument("--seeds", type=int)
+    reader.add_argument("--allow-drift", action="store_true")
+    reader.add_argument("--spill", type=Path)
     return reader.parse_known_args(argv)
 
 
@@ -114,49 +124,73 @@ def _write_proposal(proposal: Proposal, folder: Path) -> None:
     (folder / "gate.yaml").write_text(f"{gate}\n{body}", encoding="utf-8")
 
 
-def _once(
-    command: str,
-    own: argparse.Namespace,
-    name: str,
-    rest: list[str],
-    asking: bool,
-    proposal: Proposal | None = None,
-) -> None:
-    folder = named(name)
-    resumed = checkpoint(own.resume, folder)
-    if command == "fit" and resumed is None and not asking:
-        with shared(folder) as claimed:
-            _execute(command, claimed, None, rest, asking, proposal)
+def _versions(known: Catalog) -> dict[str, str]:
+    """Distribution and version of each loaded plugin, by its top-level module."""
+    found = {re.split(r"[.:]", one.module)[0]: one for one in known.plugins if one.status == "ok"}
+    return {name: f"{one.distribution} {one.version}" for name, one in found.items()}
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """What is left when our own options are taken out."""
+
+    command: str
+    own: argparse.Namespace
+    rest: list[str]
+    asking: bool
+    plugins: dict[str, str]
+    proposal: Proposal | None = None
+
+
+def _once(fit: _Fit, name: str) -> None:
+    folder, resume = named(name), fit.own.resume
+    if fit.asking:
+        _execute(fit, folder)
+    elif fit.command != "fit":
+        found = checkpoint(resume, folder)
+        if resume is not None and found is None:
+            raise ArchiveError(
+                f"There is no checkpoint in {folder}/checkpoints: the run has kept none yet, or "
+                "--run names another. Leave --resume out, or name a checkpoint file."
+            )
+        _execute(fit, folder, found)
+    elif resume is None:
+        with shared(folder) as claimed, held(claimed):
+            _execute(fit, claimed, claimed=True)
     else:
-        _execute(command, folder, resumed, rest, asking, proposal)
+        new = not folder.exists()
+        with held(folder):
+            found = checkpoint(resume, folder)
+            if first_process():
+                told = (
+                    f"going on from {found}" if found else f"{folder} has no checkpoint: it begins"
+                )
+                print(f"simlearn: {told}", file=sys.stderr)
+            _execute(fit, folder, found, claimed=new)
 
 
-def _execute(
-    command: str,
-    folder: Path,
-    resumed: Path | None,
-    rest: list[str],
-    asking: bool,
-    proposal: Proposal | None,
-) -> None:
-    if proposal is not None and asking:
+def _execute(fit: _Fit, folder: Path, resumed: Path | None = None, claimed: bool = False) -> None:
+    rest = fit.rest
+    if fit.proposal is not None and fit.asking:
         with tempfile.TemporaryDirectory() as name:
-            _write_proposal(proposal, Path(name))
-            _execute(command, folder, None, ["-c", f"{name}/proposed.yaml", *rest], asking, None)
+            _write_proposal(fit.proposal, Path(name))
+            rest = ["-c", f"{name}/proposed.yaml", *rest]
+            _execute(replace(fit, rest=rest, proposal=None), folder)
         return
-    if proposal is not None:
+    if fit.proposal is not None:
         if first_process():
-            _write_proposal(proposal, folder)
+            _write_proposal(fit.proposal, folder)
         rest = ["-c", str(folder / "proposed.yaml"), *rest]
     from simlearn.cli.lightning import Run, execute
 
     # a fit gives it to the trainer itself
-    arguments = [*rest, f"--ckpt_path={resumed}"] if resumed and command != "fit" else rest
+    arguments = [*rest, f"--ckpt_path={resumed}"] if resumed and fit.command != "fit" else rest
     chosen = os.environ.get(FOLDER)
     os.environ[FOLDER] = str(folder)
+    own = {"allow_drift": fit.own.allow_drift, "spill": fit.own.spill, "plugins": fit.plugins}
     try:
-        execute(Run(command, folder, resumed), arguments, asking)
-        if proposal is not None and first_process():
+        execute(Run(fit.command, folder, resumed, claimed=claimed, **own), arguments, fit.asking)
+        if fit.proposal is not None and first_process():
             print(f"proposed: {folder}/proposed.yaml and gate.yaml")
     finally:
         if chosen is None:

@@ -6,23 +6,34 @@ import contextlib
 import json
 import shutil
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.plugins.io import CheckpointIO
 
 from simlearn import archive
 from simlearn.cli.parsing import OneMessage
 from simlearn.cli.runs import first_process, set_latest, unused
-from simlearn.component import ArchiveError, ConfigError, describe
+from simlearn.cli.signals import Signals, Stopped
+from simlearn.component import ArchiveError, ConfigError, NumericalError, describe
 from simlearn.data.module import TrajectoryData
 from simlearn.data.writer import Writer
+from simlearn.training.checkpoint import CheckpointFiles
+from simlearn.training.drift import Facts
 from simlearn.training.fit import finished
+from simlearn.training.ledger import Ledger
+from simlearn.training.metrics import Metrics
 from simlearn.training.module import SimulatorModule
 from simlearn.training.progress import Progress, quiet
+from simlearn.training.resume import Checkpoints, Listener
+from simlearn.training.saved import bound
 
 
 @dataclass(frozen=True)
@@ -33,11 +44,21 @@ class Run:
         command: fit, validate, test or predict.
         folder: The run folder.
         checkpoint: What a training is resumed from, or evaluated.
+        aside: Whether it is one try of several, of which the user hears elsewhere.
+        claimed: Whether the folder was made for it.
+        allow_drift: Whether it is resumed although something has changed.
+        spill: Where checkpoints go that cannot be written into the folder.
+        plugins: Distribution and version of the plugins, by module.
     """
 
     command: str
     folder: Path
     checkpoint: Path | None = None
+    aside: bool = False
+    claimed: bool = False
+    allow_drift: bool = False
+    spill: Path | None = None
+    plugins: Mapping[str, str] = field(default_factory=dict)
 
 
 class FitParser(OneMessage, LightningArgumentParser):
@@ -48,11 +69,49 @@ class FitCLI(LightningCLI):
     """LightningCLI that leaves an archive behind."""
 
     run_of: Run
+    listener: Listener
+    ledger: Ledger | None = None
+
+    def parse_arguments(self, *given: Any) -> None:
+        """A config that was saved with another run does not lead back to its folder."""
+        super().parse_arguments(*given)
+        trainer = self.config[self.config["subcommand"]]["trainer"]
+        for name in bound(trainer.as_dict()):
+            trainer[name] = defaults(self.run_of)[name]
+
+    def instantiate_trainer(self, **given: Any) -> Trainer:
+        """Checkpoints that lose nothing and one metrics.csv, unless the config asks for others."""
+        asked = self.config_init[self.subcommand]["trainer"]
+        if self.run_of.command == "fit":
+            callbacks = asked["callbacks"] or []
+            callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
+            # Lightning takes False and a ModelCheckpoint for a contradiction, and True for an order
+            given["enable_checkpointing"] = any(isinstance(one, Checkpoint) for one in callbacks)
+            if asked["logger"] in (None, True):
+                given["logger"] = Metrics(str(self.run_of.folder))
+            plugins = asked["plugins"] or []
+            plugins = plugins if isinstance(plugins, list) else [plugins]
+            if not any(isinstance(one, CheckpointIO) for one in plugins):
+                given["plugins"] = [*plugins, CheckpointFiles(self.run_of.spill)]
+        return super().instantiate_trainer(**given)
 
     def before_fit(self) -> None:
-        """Tell the trainer already that it resumes: what has been solved is not solved again."""
-        if self.run_of.checkpoint is not None:
-            self.trainer.ckpt_path = self.run_of.checkpoint
+        """Who keeps checkpoints is heard first, and what is trained knows what it began with."""
+        run, asked = self.run_of, self.config[self.subcommand]
+        if asked["trainer"]["enable_checkpointing"] is not False and not self.trainer.fast_dev_run:
+            named = [one for one in self.trainer.callbacks if isinstance(one, Checkpoints)]
+            others = [one for one in self.trainer.callbacks if one not in named]
+            keeper = named[0] if named else Checkpoints()
+            keeper.folder = keeper.folder or str(run.folder / "checkpoints")
+            keeper.listener = self.listener
+            self.trainer.callbacks = [keeper, *others]
+        config = json.loads(json.dumps(asked.as_dict(), default=str))
+        FitCLI.ledger = self.model.ledger
+        self.model.ledger.facts = Facts(config, run.plugins, run.allow_drift, _say)
+        self.model.guard.folder = run.folder / "post-mortem"
+        if run.checkpoint is not None:
+            # told now, so that what has been solved is not solved again
+            self.trainer.ckpt_path = run.checkpoint
 
     def after_fit(self) -> None:
         """Write the archive, on one process only."""
@@ -63,8 +122,9 @@ class FitCLI(LightningCLI):
         if new != target:
             target.rename(unused(self.run_of.folder / "simulator-before"))
             new.rename(target)
-        set_latest(self.run_of.folder)
-        print(f"run: {self.run_of.folder}")
+        if not self.run_of.aside:
+            set_latest(self.run_of.folder)
+            print(f"run: {self.run_of.folder}")
 
     def before_validate(self) -> None:
         """Evaluate trained weights: the checkpoint's, or those of the run's archive."""
@@ -108,17 +168,26 @@ class FitCLI(LightningCLI):
         print(f"{path}: {len(rolled)} batches of rollouts")
 
 
+def fit_parser() -> FitParser:
+    """What reads a fit config, for those who only look at one."""
+    parser = FitParser(prog="simlearn fit")
+    parser.add_argument("--seed_everything", type=bool | int, default=0)
+    parser.add_lightning_class_args(Trainer, "trainer")
+    parser.add_lightning_class_args(SimulatorModule, "model")
+    parser.add_lightning_class_args(TrajectoryData, "data")
+    parser.add_method_arguments(
+        Trainer, "fit", skip={"model", "train_dataloaders", "val_dataloaders", "datamodule"}
+    )
+    return parser
+
+
 def defaults(run: Run) -> dict[str, Any]:
     """What a config need not say of Lightning's Trainer."""
     fitting = run.command == "fit"
-    callbacks: list[Any] = [Progress()]
-    if fitting:
-        folder = run.folder / "checkpoints"
-        callbacks.append(ModelCheckpoint(dirpath=folder, save_last=True, filename="{epoch}"))
     return {
         "default_root_dir": str(run.folder),
-        "callbacks": callbacks,
-        "logger": _metrics(run.folder) if fitting else False,
+        "callbacks": [Progress()],
+        "logger": None if fitting else False,
         "enable_progress_bar": False,
         "enable_model_summary": False,
         "enable_checkpointing": fitting,
@@ -128,22 +197,19 @@ def defaults(run: Run) -> dict[str, Any]:
     }
 
 
-def _metrics(folder: Path) -> dict[str, Any]:
-    """metrics.csv directly in the run folder; any other logger by config."""
-    arguments = {"save_dir": str(folder.parent), "name": folder.name, "version": ""}
-    return {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": arguments}
+def _say(line: str) -> None:
+    if first_process():
+        print(f"simlearn: {line}", file=sys.stderr)
 
 
 def execute(run: Run, arguments: list[str], asking: bool) -> None:
     """Run the command; a fit that never began leaves no folder behind."""
     torch.set_float32_matmul_precision("highest")
     fitting = run.command == "fit"
-    FitCLI.run_of = run
-    metrics = run.folder / "metrics.csv"
-    if run.checkpoint and fitting and metrics.exists() and first_process():
-        metrics.rename(unused(run.folder / "metrics-before.csv"))  # the logger starts a new one
+    listens = fitting and not run.aside and not asking
     try:
-        with quiet():
+        with Signals() if listens else nullcontext(Listener()) as listener, quiet():
+            FitCLI.run_of, FitCLI.listener, FitCLI.ledger = run, listener, None
             FitCLI(
                 SimulatorModule,
                 TrajectoryData,
@@ -159,17 +225,25 @@ def execute(run: Run, arguments: list[str], asking: bool) -> None:
         if torch.distributed.is_initialized():  # or its threads are cut off at the end
             torch.distributed.destroy_process_group()
     except BaseException as error:
-        if fitting and (run.folder / "checkpoints/last.ckpt").exists():
-            told = f"the last checkpoint is kept; the same command with --run {run.folder.name}"
-            print(f"simlearn: {told} --resume continues", file=sys.stderr)
-        began = (run.folder / "checkpoints").exists()
-        if fitting and not run.checkpoint and not began and first_process():
-            shutil.rmtree(run.folder, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                run.folder.parent.rmdir()  # only where nothing else is in it
+        _told_of(error, run)
         if run.checkpoint and isinstance(error, RuntimeError) and "state_dict" in str(error):
             raise ArchiveError(
                 f"The checkpoint {run.checkpoint} holds other weights than the config asks for. "
                 "Resume with the config, the stabilizers and the data the run began with."
             ) from error
         raise
+
+
+def _told_of(error: BaseException, run: Run) -> None:
+    """How a training that ended early goes on; one that never began leaves no folder behind."""
+    if run.command != "fit" or not first_process():
+        return
+    explained = isinstance(error, NumericalError | Stopped)
+    ledger = FitCLI.ledger
+    worked = ledger is not None and ledger.began and ledger.updates > 0
+    if (run.claimed or run.aside) and not worked and not explained:
+        shutil.rmtree(run.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            run.folder.parent.rmdir()  # only where nothing else is in it
+    elif worked and not run.aside and not isinstance(error, NumericalError):
+        _say(f"it is saved; the same command with --run {run.folder.name} --resume goes on")

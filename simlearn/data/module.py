@@ -17,6 +17,7 @@ from simlearn.data.store import read
 from simlearn.data.windows import Windows
 from simlearn.state import Trajectory
 
+LOOKED_AT = 2**31  # the order of an epoch that no training reaches
 UNCOUNTED = 1000  # epochs taken for many where nobody counts them: Lightning's own default
 
 
@@ -180,6 +181,21 @@ class TrajectoryData(pl.LightningDataModule):
             self._trained = self._windows(self.training, length, module.steps_per_call)
         self._trained.set_epoch(self.trainer.current_epoch)
         return self._trained
+
+    def looked_at(self, size: int | None, epoch: int | None = None) -> Windows:
+        """Training windows for those who look on: apart from the loaders, all on one process.
+
+        Args:
+            size: Windows in a batch; None takes all.
+            epoch: Whose order; by default one that is the same whenever it is asked for.
+        """
+        assert self.trainer is not None
+        length: int = self.trainer.lightning_module.objective.length(self.training)
+        device: torch.device = self.trainer.strategy.root_device
+        tracks = [one.to(device) for one in self.training]
+        windows = Windows(tracks, length, self.stride, size, self.seed)
+        windows.set_epoch(LOOKED_AT if epoch is None else epoch)
+        return windows
 
     def val_dataloader(self) -> Windows | list[Any]:
         """Windows of the held-out trajectories, in order, long enough for a rollout.

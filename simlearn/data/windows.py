@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -89,7 +89,8 @@ class Windows:
         self.batch_size, self.bundle, self._stride = batch_size, bundle, stride
         self._length = length if callable(length) else lambda epoch: length
         self.groups = [_stack(group) for group in _alike(trajectories)]
-        self.length = -1
+        self.length, self._handed = -1, 0
+        self._resumed: tuple[int, int] | None = None
         self.set_epoch(0)
 
     @property
@@ -145,12 +146,22 @@ class Windows:
         return -(-len(self._batches()) // (self.bundle or 1))
 
     def __iter__(self) -> Iterator[Trajectory | list[Trajectory]]:
-        batches = (self._gather(self.groups[n], chosen) for n, chosen in self._batches())
-        if self.bundle is None:
-            yield from batches
-            return
-        while together := list(islice(batches, self.bundle)):
-            yield together
+        # begun at the first batch: by then the epoch is known, and what was loaded for it
+        epoch, handed = self._resumed or (self.epoch, 0)
+        self._handed, self._resumed = handed if epoch == self.epoch else 0, None
+        left = self._batches()[self._handed * (self.bundle or 1) :]
+        batches = (self._gather(self.groups[n], chosen) for n, chosen in left)
+        while together := list(islice(batches, self.bundle or 1)):
+            self._handed += 1
+            yield together[0] if self.bundle is None else together
+
+    def state_dict(self) -> dict[str, int]:
+        """How far the epoch is: what is handed out together counts as one."""
+        return {"epoch": self.epoch, "handed": self._handed}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Let the next iteration of that epoch begin where it stood."""
+        self._resumed = (state["epoch"], state["handed"])
 
     def _gather(self, group: _Group, chosen: Tensor) -> Trajectory:
         size, chosen = len(chosen), chosen.to(group.starts.device)

@@ -70,11 +70,13 @@ class _InputGradient(torch.autograd.Function):
         hidden, states, before = rest[: 2 * n], rest[2 * n : 3 * n], rest[3 * n :]
         higher = torch.is_grad_enabled()
         if higher or _many(grads[0]):
-            inputs = [one for one in (x, last, *hidden) if one.requires_grad]
             with torch.enable_grad():
-                value = _forward(x, last, hidden)[0]
+                # as views, for x may itself come from the weights, by earlier steps of a rollout
+                own = [one.view_as(one) for one in (x, last, *hidden)]
+                value = _forward(own[0], own[1], own[2:])[0]
+            inputs = [one for one in own if one.requires_grad]
             again = iter(torch.autograd.grad(value, inputs, grads[0], create_graph=higher))
-            return tuple(next(again) if one.requires_grad else None for one in (x, last, *hidden))
+            return tuple(next(again) if one.requires_grad else None for one in own)
         return _backward(ctx.needs_input_grad[0], grads[0], x, hidden, states, before)
 
 

@@ -76,7 +76,12 @@ def remember(module: SimulatorModule, checkpoint: dict[str, Any]) -> None:
 
 
 def recall(module: SimulatorModule, checkpoint: Mapping[str, Any]) -> None:
-    """Make the structure that the start once found, before its weights are loaded."""
+    """Compare what was begun; make the structure that the start found, before weights are loaded.
+
+    Raises:
+        ArchiveError: It was begun otherwise, and that is not allowed.
+    """
+    module.ledger.facts.compare(checkpoint, module.trainer.datamodule)
     if module.start is not None and checkpoint.get(KEPT):
         module.ledger.start = checkpoint[KEPT]
         before = module.simulator.dynamics

@@ -27,8 +27,8 @@ class Best(pl.Callback):
             weights = pl_module.simulator.state_dict()
             self.weights = {name: weight.detach().clone() for name, weight in weights.items()}
 
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Give them back."""
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Give them back, also where a training is resumed that had ended."""
         if self.weights is not None:
             pl_module.simulator.load_state_dict(self.weights)
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.plugins.io import CheckpointIO
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from simlearn.component import ConfigError, DataError, describe
@@ -14,10 +16,12 @@ from simlearn.data.module import TrajectoryData
 from simlearn.data.store import Dataset, read
 from simlearn.simulator import Simulator
 from simlearn.state import Trajectory
+from simlearn.training.checkpoint import CheckpointFiles
 from simlearn.training.module import OptimizerCallable, SchedulerCallable, SimulatorModule
 from simlearn.training.objective import Objective
 from simlearn.training.progress import Progress, quiet
 from simlearn.training.record import ranges, versions
+from simlearn.training.resume import Checkpoints
 from simlearn.training.stabilizer import Stabilizer
 from simlearn.training.start import Start
 
@@ -47,6 +51,7 @@ def fit(
     seed: int = 0,
     progress: bool = True,
     compile: bool = False,
+    resume: str | Path | None = None,
     **trainer: Any,
 ) -> Simulator:
     """Train a simulator and return it.
@@ -68,7 +73,10 @@ def fit(
         progress: Say on standard error where training stands.
         compile: Take each step in one compiled graph, checked against eager mode first. Compiling
             takes 10 to 60 s, so this is for long trainings.
-        trainer: Arguments of Lightning's Trainer; ``max_epochs`` is 100 where it is not given.
+        resume: A checkpoint to go on from.
+        trainer: Arguments of Lightning's Trainer; ``max_epochs`` is 100 where it is not given. With
+            ``enable_checkpointing=True`` the newest two checkpoints are kept in the folder
+            ``checkpoints`` of ``default_root_dir`` (see `Checkpoints`).
 
     Returns:
         The trained simulator. Its ``provenance`` holds what an archive keeps: data, ranges,
@@ -96,10 +104,32 @@ def fit(
         seed=seed,
         compile=compile,
     )
-    trainer["callbacks"] = [*trainer.get("callbacks", []), *([Progress()] if progress else [])]
+    given = _lasting({**DEFAULTS, **trainer}, [Progress()] if progress else [])
     with quiet():
-        pl.Trainer(**{**DEFAULTS, **trainer}).fit(module, datamodule=data)
+        runner = pl.Trainer(**given)
+        runner.ckpt_path = resume
+        runner.fit(module, datamodule=data)
     return finished(module, data)
+
+
+def _lasting(given: dict[str, Any], more: list[pl.Callback]) -> dict[str, Any]:
+    """Arguments of the Trainer; checkpoints, where they are asked for, are such that none is lost.
+
+    Args:
+        given: Those that were asked for.
+        more: Further callbacks.
+    """
+    callbacks, plugins = given.get("callbacks") or [], given.get("plugins") or []
+    callbacks = [*(callbacks if isinstance(callbacks, list) else [callbacks]), *more]
+    plugins = plugins if isinstance(plugins, list) else [plugins]
+    others = any(isinstance(one, Checkpoint) for one in callbacks)
+    ours = [one for one in callbacks if isinstance(one, Checkpoints)]
+    if given["enable_checkpointing"] and not others and not ours:
+        ours = [Checkpoints()]
+    if (ours or others) and not any(isinstance(one, CheckpointIO) for one in plugins):
+        plugins = [*plugins, CheckpointFiles()]
+    first = [*ours, *(one for one in callbacks if one not in ours)]
+    return {**given, "enable_checkpointing": others, "callbacks": first, "plugins": plugins or None}
 
 
 def _module_of(
@@ -153,4 +183,6 @@ def provenance(module: SimulatorModule, data: TrajectoryData) -> dict[str, Any]:
         },
         "loss": float(module.ledger.loss) if module.ledger.evaluations else None,
         "seed": module.seed,
+        **({"drift": module.ledger.facts.drift} if module.ledger.facts.drift else {}),
+        **({"training_dynamics": module.ledger.watched} if module.ledger.watched else {}),
     }

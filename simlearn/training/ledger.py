@@ -9,19 +9,21 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from simlearn.component import NumericalError
 from simlearn.dynamics.linear import Estimate
+from simlearn.training.drift import Facts
 
 
 class Ledger(pl.Callback):
-    """Estimates of the closed form, evaluations, learning rates, last loss.
+    """What it began with, estimates of the closed form, evaluations, learning rates, last loss.
 
     Part of every checkpoint: a resumed training leaves the same provenance as one that ran through.
     """
 
     def __init__(self) -> None:
+        self.facts, self.began = Facts(), False
         self.estimates: dict[str, Estimate] = {}
         self.start: dict[str, Any] = {}
+        self.watched: dict[str, Any] = {}  # what callbacks want kept, in plain JSON types
         self.evaluations, self.updates, self.sum_of_learning_rates = 0, 0, 0.0
         self.optimizer, self.momentum = "none", 0.0
         self.loss = torch.tensor(torch.nan)
@@ -49,28 +51,27 @@ class Ledger(pl.Callback):
         """Mean over the evaluations of this epoch."""
         return float(self._sum) / max(1, self._counted)
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """From here on there is something to lose."""
+        self.began = True
+
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """A new mean."""
         self._sum, self._counted = 0.0, 0
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log the last loss of the epoch, its mean, and how much work was done.
-
-        Raises:
-            NumericalError: The loss is no number.
-        """
-        if not torch.isfinite(self.loss):
-            raise NumericalError(
-                f"The loss became {float(self.loss)} in epoch {trainer.current_epoch}. "
-                "Take a smaller learning rate, a shorter horizon, or clip gradients (model.clip)."
-            )
+        """Log the last loss of the epoch, its mean, and how much work was done."""
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         found = {"loss": self.loss, "mean_loss": self.mean_loss(), "learning_rate": rate}
         pl_module.log_dict({**found, "evaluations": float(self.evaluations)})
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain JSON types for the checkpoint."""
+        """Plain types and tensors for the checkpoint."""
         return {
+            "loss": self.loss,
+            "sum_of_losses": self._sum,
+            "counted": self._counted,
+            "watched": self.watched,
             "estimates": {name: one.to_json() for name, one in self.estimates.items()},
             "evaluations": self.evaluations,
             "updates": self.updates,
@@ -85,3 +86,7 @@ class Ledger(pl.Callback):
         self.evaluations, self.updates = state_dict["evaluations"], state_dict["updates"]
         self.sum_of_learning_rates = state_dict["sum_of_learning_rates"]
         self.momentum = state_dict.get("momentum", 0.0)
+        self.loss = state_dict.get("loss", self.loss)
+        self._sum = state_dict.get("sum_of_losses", 0.0)
+        self._counted = state_dict.get("counted", 0)
+        self.watched = state_dict.get("watched", {})

@@ -20,7 +20,9 @@ from simlearn.state import Trajectory
 from simlearn.training.begin import begin, prepare, recall, remember, wrap
 from simlearn.training.best import patient
 from simlearn.training.compiled import Compiled
+from simlearn.training.failure import Guard
 from simlearn.training.ledger import Ledger
+from simlearn.training.lesson import Lesson
 from simlearn.training.objective import Objective
 from simlearn.training.objectives import MultiStep
 from simlearn.training.stabilizer import Stabilizer
@@ -59,10 +61,9 @@ class SimulatorModule(pl.LightningModule):
             done once for them all. Lightning counts (``max_steps``, checkpoints) such calls.
         dtype: Precision of simulator and data.
         seed: Seed of everything drawn during training.
+        explosion: Stop where the loss is so many times the first one; None: where it is NaN only.
         compile: Take each step in one compiled graph (see `Compiled`); it takes 10 to 60 s to make.
     """
-
-    automatic_optimization = False
 
     def __init__(
         self,
@@ -78,17 +79,18 @@ class SimulatorModule(pl.LightningModule):
         steps_per_call: int = 16,
         dtype: Literal["float32", "float64"] = "float64",
         seed: int = 0,
+        explosion: float | None = 1e20,
         compile: bool = False,
     ):
         super().__init__()
-        sizes = {"clip": clip, "patience": patience, "validation_steps": validation_steps}
-        _refuse_sizes(**sizes, steps_per_call=steps_per_call)
         self.simulator, self.objective = simulator, objective or MultiStep()
         self.stabilizers, self.start, self.optimizer = tuple(stabilizers), start, optimizer
-        self.scheduler, self.clip, self.patience = scheduler, clip, patience
+        self.scheduler, self.clip, self.patience, self.seed = scheduler, clip, patience, seed
         self.validation_steps, self.steps_per_call = validation_steps, steps_per_call
-        self.number, self.seed, self.wrapped = getattr(torch, dtype), seed, False
-        self.ledger, self.compiled = Ledger(), Compiled() if compile else None
+        self.number, self.wrapped, self.automatic_optimization = getattr(torch, dtype), False, False
+        self.ledger, self.guard = Ledger(), Guard(explosion)
+        self.compiled, self.lesson = Compiled() if compile else None, Lesson.of(self)
+        _refuse_sizes(self)
 
     def configure_callbacks(self) -> list[pl.Callback]:
         """The ledger, which every checkpoint keeps; with patience, who stops and who remembers."""
@@ -120,7 +122,7 @@ class SimulatorModule(pl.LightningModule):
         remember(self, checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Make the structure that the start found."""
+        """Refuse what was begun otherwise; make the structure that the start found."""
         recall(self, checkpoint)
 
     def training_step(self, windows: Sequence[Trajectory], index: int) -> None:
@@ -142,7 +144,9 @@ class SimulatorModule(pl.LightningModule):
         return through(self.simulator, window.to(self.device, self.number))
 
 
-def _refuse_sizes(**sizes: float | None) -> None:
-    for name, size in sizes.items():
+def _refuse_sizes(module: SimulatorModule) -> None:
+    names = ("clip", "patience", "validation_steps", "steps_per_call")
+    sizes = {name: getattr(module, name) for name in names}
+    for name, size in {**sizes, "explosion": module.guard.explosion}.items():
         if size is not None and not size > 0:
             raise ConfigError(f"{name} must be positive, got {size}.")

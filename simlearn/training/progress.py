@@ -46,6 +46,7 @@ class Progress(pl.Callback):
     def __init__(self, every_seconds: float = 5.0):
         self.every_seconds = every_seconds
         self.began = self.said = self.cpu = 0.0
+        self.first = 0
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock."""
@@ -54,6 +55,7 @@ class Progress(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say what the closed form found."""
+        self.first = trainer.current_epoch
         self._told(trainer, pl_module)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -89,7 +91,8 @@ class Progress(pl.Callback):
         now, total = time.monotonic(), trainer.max_epochs or -1
         self.said = now
         spent = now - self.began
-        left = f"  about {spent / done * (total - done):.0f} s left" if total > done else ""
+        each = spent / max(1, done - self.first)
+        left = f"  about {each * (total - done):.0f} s left" if total > done else ""
         left = f" ({time.process_time() - self.cpu:.1f} CPU-s)" if last else left
         held = trainer.callback_metrics.get("rollout_error")
         told = "" if held is None else f"  held-out rollouts {float(held):.3g}{self._unit(trainer)}"

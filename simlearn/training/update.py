@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import cached, is_parametrized
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from simlearn.component import ConfigError
-from simlearn.randomness import generator
 from simlearn.state import Trajectory
 from simlearn.training.adam import functional
+from simlearn.training.autopsy import examined
+from simlearn.training.failure import parameters
+from simlearn.training.lesson import weights_once
 from simlearn.training.stabilizer import Stabilizer
 from simlearn.training.validation import MONITORED, rolls
 
@@ -55,43 +56,56 @@ def update(module: SimulatorModule, windows: Sequence[Trajectory]) -> None:
     `manual_backward`; where there is one process only, its overhead is saved.
     """
     wrapped: Any = module.optimizers()
-    optimizer = wrapped.optimizer
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    alone = module.trainer.world_size == 1
-    bound = [part for part in module.simulator.modules() if is_parametrized(part)]
-    for stabilizer in module.stabilizers:
-        stabilizer.epoch(module.current_epoch)
+    optimizer, taken = wrapped.optimizer, None
+    weights, losses = parameters(optimizer), []
+    bound = module.lesson.bound()
+    module.lesson.epoch(module.current_epoch)
+    module.guard.remember(optimizer, module.ledger.updates)
     for number, window in enumerate(windows):
-
-        def closure(window: Trajectory = window) -> Tensor:
-            loss = _compiled(module, window, optimizer, bound)
-            if loss is None:
-                for weight in weights:  # zero_grad, less its profiling
-                    weight.grad = None
-                loss = _eager(module, window, alone, bound)
-            if module.clip is not None:
-                torch.nn.utils.clip_grad_norm_(weights, module.clip)
-            # a line search must see the same number on every process, or they part
-            told = loss if alone else module.trainer.strategy.reduce(loss)
-            return module.ledger.count(told)
-
+        closure = partial(_evaluated, module, window, optimizer, weights, bound)
         if number == len(windows) - 1:
-            wrapped.step(closure)
+            taken = wrapped.step(closure)
         elif module.compiled is not None and functional(optimizer):
-            closure()
+            taken = closure()
             if any(weight.grad is not None for weight in weights):
                 optimizer.step()  # else the graph has updated them
         else:
-            optimizer.step(closure)
+            taken = optimizer.step(closure)
+        # what a line search only tried is no failure; not every optimizer tells its loss
+        losses.append(taken if isinstance(taken, Tensor) else module.ledger.loss)
         module.ledger.updated(optimizer)
+    fault = module.guard.fault(losses, weights, windows[0])
+    if fault is not None:
+        raise examined(module, fault, windows, optimizer)
+
+
+def _evaluated(
+    module: SimulatorModule,
+    window: Trajectory,
+    optimizer: Optimizer,
+    weights: Sequence[Tensor],
+    bound: Sequence[nn.Module],
+) -> Tensor:
+    """The loss of a window, counted; gradients set, or, in a compiled graph, the step taken."""
+    alone = module.trainer.world_size == 1
+    loss = _compiled(module, window, optimizer, bound)
+    if loss is None:
+        for weight in weights:  # zero_grad, less its profiling
+            weight.grad = None
+        loss = _eager(module, window, alone, bound)
+    if module.clip is not None:
+        torch.nn.utils.clip_grad_norm_(weights, module.clip)
+    # a line search must see the same number on every process, or they part
+    told = loss if alone else module.trainer.strategy.reduce(loss)
+    return module.ledger.count(told)
 
 
 def _eager(
     module: SimulatorModule, window: Trajectory, alone: bool, bound: Sequence[nn.Module]
 ) -> Tensor:
     """The loss of a window, gradients set."""
-    with _weights_once(bound):
-        loss = _penalized(module, _perturbed(module, window))
+    with weights_once(bound):
+        loss = module.lesson.loss(_perturbed(module, window))
         if alone:
             loss.backward()
         else:
@@ -107,48 +121,16 @@ def _compiled(
         return None
 
     def loss(window: Trajectory) -> Tensor:
-        with _weights_once(bound):
-            return _penalized(module, window)
+        with weights_once(bound):
+            return module.lesson.loss(window)
 
     return module.compiled.step(module, _perturbed(module, window), optimizer, loss)
 
 
-@contextmanager
-def _weights_once(bound: Sequence[nn.Module]) -> Iterator[None]:
-    """Constrained weights are computed once a step, not at every access (nine times as fast).
-
-    They are touched before anything else, for a cache that is filled inside torch.func holds
-    tensors of another level.
-
-    Args:
-        bound: The parts of a simulator that have such weights.
-    """
-    if not bound:
-        yield
-        return
-    with cached():
-        for part in bound:
-            for name in part.parametrizations:  # type: ignore[union-attr]
-                getattr(part, name)
-        yield
-
-
 def _perturbed(module: SimulatorModule, window: Trajectory) -> Trajectory:
-    """The window as the stabilizers show it."""
+    """The window as the stabilizers show it now."""
     place = (module.current_epoch, module.ledger.updates, module.global_rank)
-    for number, stabilizer in enumerate(module.stabilizers):
-        rng = generator(module.seed, *place, number)
-        window = stabilizer.perturb(window, module.simulator, rng)
-    return window
-
-
-def _penalized(module: SimulatorModule, window: Trajectory) -> Tensor:
-    """The objective on a perturbed window, and the penalties."""
-    loss = module.objective.loss(module.simulator, window)
-    for stabilizer in module.stabilizers:
-        penalty = stabilizer.penalty(module.simulator, window)
-        loss = loss if penalty is None else loss + penalty
-    return loss
+    return module.lesson.perturbed(window, *place)
 
 
 def refuse_trainer(module: SimulatorModule) -> None:

@@ -43,6 +43,18 @@ def test_first_and_second_derivatives_pass_a_numerical_check(depth):
     assert torch.autograd.gradgradcheck(applied, (x, *weights))
 
 
+def test_a_gradient_through_several_steps_is_the_same_with_a_graph_for_the_next():
+    """The state of a later step comes from the same weights: each counts once."""
+    _, x, weights = parts(1)
+    for _ in range(4):
+        x = x + 0.1 * applied(x, *weights)
+    loss = x.square().sum()
+    plain = torch.autograd.grad(loss, weights, retain_graph=True)
+    graphed = torch.autograd.grad(loss, weights, create_graph=True)
+    for a, b in zip(graphed, plain, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
+
+
 @pytest.mark.parametrize("frozen", ["x", "weights"])
 def test_what_is_frozen_gets_no_gradient(frozen):
     net, x, weights = parts(2)

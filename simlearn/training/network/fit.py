@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from simlearn.dynamics.coupledseries import CoupledSeries
+from simlearn.training.network.abreast import errors_of
 from simlearn.training.network.course import Data, path, sensitivities
 from simlearn.training.network.noise import Observed
 from simlearn.training.network.weak import Normal, along_data, along_own
@@ -43,15 +44,14 @@ def best_ridge(model: CoupledSeries, normal: Normal, data: Sequence[Data]) -> fl
 
     Large coefficients count as an error, as they do for `newton`.
     """
-    best, least, kept = math.inf, math.inf, model.coefficients.detach().clone()
+    kept = model.coefficients.detach().clone()
     price = _pull(data) / (sum(one.size for one in data) or 1.0)
-    for candidate in normal.path(RIDGES):
-        model.coefficients.copy_(candidate)
-        error = error_of(model, data, least)
-        whole = math.sqrt(error**2 + float((price * candidate.square()).sum()))
-        if whole < least:
-            best, least, kept = error, whole, candidate
-    model.coefficients.copy_(kept)
+    candidates = torch.stack(normal.path(RIDGES))
+    errors = errors_of(model, candidates, data)
+    whole = (errors.square() + (price * candidates.square()).sum((1, 2))).sqrt()
+    chosen = int(whole.nan_to_num(math.inf).argmin())
+    best = float(errors[chosen])
+    model.coefficients.copy_(candidates[chosen] if math.isfinite(best) else kept)
     return best
 
 
