@@ -77,7 +77,7 @@ def covariant(
             f"and tail >= 0; got {count}, {steps}, {transient}, {tail}."
         )
     states, frames, factors = _forward(motion, x, count, (transient, steps, tail), dt, t0, seed)
-    vectors, shrunk = _backward(frames, factors, steps, seed)
+    vectors, shrunk = backward(frames, factors, steps, seed)
     return Covariant(states, vectors, -shrunk.log().sum(0) / (steps * dt))
 
 
@@ -121,10 +121,19 @@ def _refuse(r: Tensor, alive: Tensor, number: int) -> None:
         )
 
 
-def _backward(
-    frames: Tensor, factors: list[Tensor], steps: int, seed: int
-) -> tuple[Tensor, Tensor]:
-    """Vectors at each state, and by how much every step back shrank them."""
+def backward(frames: Tensor, factors: list[Tensor], steps: int, seed: int) -> tuple[Tensor, Tensor]:
+    """The way back: vectors at each state, and by how much every step back shrank them.
+
+    Args:
+        frames: Q at the states whose vectors are wanted, ``[steps + 1, anchors, n, k]``.
+        factors: R of every step after the first state, ``[anchors, k, k]`` each; those beyond
+            ``steps`` are the tail in which C settles.
+        steps: Steps whose vectors are wanted.
+        seed: Seed of C.
+
+    Returns:
+        ``[steps + 1, anchors, n, k]`` and ``[steps, anchors, k]``.
+    """
     rng = torch.Generator().manual_seed(seed + 1)
     c = torch.randn(factors[0].shape, generator=rng, dtype=torch.float64).triu().to(frames)
     c = c / c.norm(dim=-2, keepdim=True)
