@@ -1,0 +1,1 @@
+"""Parts of `benchmarks/gate.py`, one idea a file."""
