@@ -35,11 +35,14 @@ if TYPE_CHECKING:
     from simlearn.forecasting import transfer as transfer
     from simlearn.hooks import hookimpl as hookimpl
     from simlearn.integrators.base import Integrator as Integrator
+    from simlearn.remedies import remedy as remedy
     from simlearn.simulator import Simulator as Simulator
     from simlearn.stability.check import Check as Check
     from simlearn.stability.evidence import Evidence as Evidence
     from simlearn.stability.evidence import energy_of as energy_of
     from simlearn.stability.evidence import inputs_for as inputs_for
+    from simlearn.stability.failure import Place as Place
+    from simlearn.stability.failure import Remedy as Remedy
     from simlearn.stability.finding import Curve as Curve
     from simlearn.stability.finding import Film as Film
     from simlearn.stability.finding import Finding as Finding
@@ -82,9 +85,11 @@ _HOMES = {
     "forecasting": ("Forecast", "forecast", "transfer"),
     "hooks": ("hookimpl",),
     "integrators.base": ("Integrator",),
+    "remedies": ("remedy",),
     "simulator": ("Simulator",),
     "stability.check": ("Check",),
     "stability.evidence": ("Evidence", "energy_of", "inputs_for"),
+    "stability.failure": ("Place", "Remedy"),
     "stability.finding": ("Curve", "Film", "Finding", "Line", "Metric", "Track"),
     "stability.gate": ("check",),
     "stability.report": ("Report",),

@@ -1,16 +1,16 @@
 """The GitHub Action: its shell steps run here as a runner runs them, with files for its outputs."""
 
-import os
 import pathlib
+import platform
 import re
 import shutil
-import subprocess
 import sys
 
 import pytest
 import yaml
 
 import simlearn
+from simlearn import cli
 from simlearn.data.generate import sample_times
 from simlearn.integrators import Euler, Leapfrog
 from simlearn_mechanics import MassSpring
@@ -38,86 +38,69 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def step(here, name, **inputs):
-    """Run a step; gives its exit code, its words, its outputs and the summary."""
-    given = {key: str(spec.get("default", "")) for key, spec in ACTION["inputs"].items()}
-    given |= {key.replace("_", "-"): value for key, value in inputs.items()}
-    out, summary = here / "github-output", here / "github-summary"
-    out.touch()
-    summary.touch()
-
-    def value(expression):
-        found = re.fullmatch(r"\$\{\{ (inputs|github)\.([\w-]+) \}\}", expression)
-        return given[found[2]] if found[1] == "inputs" else {"action_path": str(ROOT)}[found[2]]
-
-    env = {key: value(text) for key, text in STEPS[name].get("env", {}).items()}
-    bin_folder = str(pathlib.Path(sys.executable).parent)
-    (here / "step.sh").write_text(STEPS[name]["run"])
-    done = subprocess.run(
-        [shutil.which("bash"), "--noprofile", "--norc", "-eo", "pipefail", "step.sh"],
-        cwd=here,
-        env={
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "PATH": f"{here}/stubs:{bin_folder}:{os.environ['PATH']}",
-            "GITHUB_OUTPUT": str(out),
-            "GITHUB_STEP_SUMMARY": str(summary),
-            **env,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    outputs = dict(line.split("=", 1) for line in out.read_text().splitlines())
-    return done.returncode, done.stdout + done.stderr, outputs, summary.read_text()
-
-
-def test_a_passing_gate(here):
-    code, said, outputs, summary = step(
+def test_a_passing_gate(here, action_step):
+    code, said, outputs, summary = action_step(
         here, "Gate", simulator="sound", data="test.h5", gate="gate.yaml"
     )
     assert code == 0, said
-    assert outputs == {"verdict": "passed", "report": "simlearn-report"}
+    assert outputs == {"verdict": "passed", "code": "0", "report": "simlearn-report"}
     assert "simlearn gate: passed" in summary
     for name in ("report.html", "report.json", "junit.xml", "summary.md"):
         assert (here / "simlearn-report" / name).is_file()
 
 
-def test_a_failing_gate_still_writes_the_summary_and_gives_its_code(here):
-    code, said, outputs, summary = step(
+def test_a_failing_gate_still_writes_the_summary_and_gives_its_code(here, action_step):
+    code, said, outputs, summary = action_step(
         here, "Gate", simulator="wild", data="test.h5", gate="gate.yaml", out="out"
     )
     assert code == 1, said
-    assert outputs == {"verdict": "failed", "report": "out"}
+    assert outputs == {"verdict": "failed", "code": "1", "report": "out"}
     assert "| FAIL | Bounded |" in summary
     assert "<failure" in (here / "out/junit.xml").read_text()
 
 
-def test_the_suite_reaches_the_gate(here):
-    code, said, _, summary = step(
+def test_the_suite_reaches_the_gate(here, action_step):
+    code, said, _, summary = action_step(
         here, "Gate", simulator="sound", data="test.h5", gate="gate.yaml", suite="smoke"
     )
     assert code == 0, said
     assert "suite smoke" in summary
 
 
-def test_without_a_gate_the_one_of_the_run_is_taken(here):
-    code, said, _, _ = step(here, "Gate", simulator="sound", data="test.h5")
+def test_without_a_gate_the_one_of_the_run_is_taken(here, action_step):
+    code, said, _, _ = action_step(here, "Gate", simulator="sound", data="test.h5")
     assert code == 2
     assert "needs a gate" in said
     shutil.copy(here / "gate.yaml", here / "sound/gate.yaml")
-    code, said, _, _ = step(here, "Gate", simulator="sound", data="test.h5")
+    code, said, _, _ = action_step(here, "Gate", simulator="sound", data="test.h5")
     assert code == 0, said
 
 
-def test_what_cannot_be_judged_is_no_failed_gate(here):
+def test_a_gate_that_names_everything_needs_nothing_else(here, action_step):
+    named = "simulator: sound\ndata: test.h5\nbaseline: kept.json\n"
+    (here / "gates").mkdir()
+    (here / "gates/gate.yaml").write_text(GATE + named.replace(": ", ": ../"))
+    words = ["check", "-c", "gates/gate.yaml", "--suite", "smoke", "--update-baseline"]
+    assert cli.run(words) == 0
+    code, said, outputs, _ = action_step(here, "Gate", gate="gates/gate.yaml", suite="smoke")
+    assert code == 0, said
+    assert outputs["verdict"] == "passed"
+    assert "nothing is worse than" in said
+    code, said, outputs, _ = action_step(
+        here, "Gate", simulator="wild", gate="gates/gate.yaml", suite="smoke", baseline="kept.json"
+    )
+    assert code == 1, said
+    assert "worse than the baseline" in said
+
+
+def test_what_cannot_be_judged_is_no_failed_gate(here, action_step):
     (here / "out").mkdir()
     (here / "out/summary.md").write_text("of an earlier run")
-    code, _, outputs, summary = step(
+    code, _, outputs, summary = action_step(
         here, "Gate", simulator="sound", data="nowhere.h5", gate="gate.yaml", out="out"
     )
     assert code == 3
-    assert outputs == {"verdict": "not-judged", "report": ""}
+    assert outputs == {"verdict": "not-judged", "code": "3", "report": ""}
     assert "exit code 3" in summary
     assert "earlier" not in summary
 
@@ -126,15 +109,16 @@ def test_what_cannot_be_judged_is_no_failed_gate(here):
     "evil",
     ["$(touch pwned)", "`touch pwned`", "x; touch pwned", '"; touch pwned; "', "-x --debug", "a b"],
 )
-@pytest.mark.parametrize("name", ["simulator", "data", "gate", "suite", "out"])
-def test_no_input_becomes_a_command(here, name, evil, monkeypatch):
+@pytest.mark.parametrize("name", ["simulator", "data", "gate", "suite", "baseline", "out"])
+def test_no_input_becomes_a_command(here, name, evil, monkeypatch, action_step):
     """The real tool's place is taken by one that writes down its words."""
     (here / "stubs").mkdir()
     stub = here / "stubs/simlearn"
     stub.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > words\nexit 2\n')
     stub.chmod(0o755)
-    inputs = {"simulator": "s", "data": "d", "gate": "g", "suite": "f", "out": "o", name: evil}
-    code, _, outputs, _ = step(here, "Gate", **inputs)
+    names = ("simulator", "data", "gate", "suite", "baseline", "out")
+    inputs = {**{key: key[0] for key in names}, name: evil}
+    code, _, outputs, _ = action_step(here, "Gate", **inputs)
     assert code == 2
     assert outputs["verdict"] == "not-judged"
     assert not (here / "pwned").exists()
@@ -143,8 +127,52 @@ def test_no_input_becomes_a_command(here, name, evil, monkeypatch):
     assert words == [
         "check",
         f"./{shown}" if shown.startswith("-") else shown,
-        *(f"--{key}={inputs[key]}" for key in ("data", "out", "gate", "suite")),
+        *(f"--{key}={inputs[key]}" for key in ("out", "data", "gate", "suite", "baseline")),
     ]
+
+
+def test_what_is_not_given_is_not_said_and_a_runner_without_a_summary_does(here, action_step):
+    (here / "stubs").mkdir()
+    stub = here / "stubs/simlearn"
+    stub.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > words\nexit 2\n')
+    stub.chmod(0o755)
+    code, _, outputs, summary = action_step(here, "Gate", page=False, gate="g")
+    assert (code, outputs["verdict"], summary) == (2, "not-judged", "")
+    words = (here / "words").read_text().splitlines()
+    assert words == ["check", "--out=simlearn-report", "--gate=g"]
+
+
+def test_the_cache_is_found_by_what_is_installed(here, action_step):
+    def place(**inputs):
+        code, said, outputs, _ = action_step(here, "Place of the cache", **inputs)
+        (here / "github-output").unlink()
+        assert code == 0, said
+        return outputs
+
+    first, again = place(), place()
+    assert first == again
+    assert pathlib.Path(first["folder"]).is_absolute()
+    assert first["key"].startswith(first["before"])
+    assert re.fullmatch(r"\d{4}-\d\d", first["key"].removeprefix(first["before"]))
+    assert platform.python_version() in first["key"]
+    assert place(install="simlearn other")["before"] != first["before"]
+    (here / "stubs").mkdir()
+    stub = here / "stubs/python"
+    stub.write_text(f'#!/bin/sh\ncase "$1" in -m) exit 1 ;; esac\nexec {sys.executable} "$@"\n')
+    stub.chmod(0o755)
+    assert place()["folder"] == "", "pip that keeps nothing has no folder, and the step is skipped"
+
+
+def test_the_cache_is_skipped_where_there_is_nothing_to_keep():
+    assert STEPS["Place of the cache"]["if"] == (
+        "inputs.cache == 'true' && runner.environment == 'github-hosted'"
+    )
+    assert STEPS["Cache"]["if"] == "steps.pip.outputs.folder != ''"
+    order = list(STEPS)
+    assert order == ["Python", "Place of the cache", "Cache", "Install", "Gate"]
+    given = STEPS["Cache"]["with"]
+    wanted = {"path": "folder", "key": "key", "restore-keys": "before"}
+    assert given == {key: f"${{{{ steps.pip.outputs.{name} }}}}" for key, name in wanted.items()}
 
 
 @pytest.mark.parametrize(
@@ -155,12 +183,12 @@ def test_no_input_becomes_a_command(here, name, evil, monkeypatch):
         ("$(touch pwned) *", ["$(touch", "pwned)", "*"]),
     ],
 )
-def test_the_install_step_hands_words_to_pip(here, given, words):
+def test_the_install_step_hands_words_to_pip(here, given, words, action_step):
     (here / "stubs").mkdir()
     stub = here / "stubs/python"
     stub.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > words\n')
     stub.chmod(0o755)
-    code, said, _, _ = step(here, "Install", install=given)
+    code, said, _, _ = action_step(here, "Install", install=given)
     assert code == 0, said
     asked = (here / "words").read_text().splitlines()
     assert asked == ["-m", "pip", "install", "--disable-pip-version-check", *words]
@@ -169,7 +197,7 @@ def test_the_install_step_hands_words_to_pip(here, given, words):
 
 def test_scripts_hold_no_expressions():
     scripts = [one["run"] for one in STEPS.values() if "run" in one]
-    assert len(scripts) == 2
+    assert len(scripts) == 3
     assert not any("${{" in script for script in scripts)
     assert all(one["shell"] == "bash" for one in STEPS.values() if "run" in one)
 
@@ -178,9 +206,6 @@ def test_outputs_come_from_the_gate_step():
     assert ACTION["runs"]["using"] == "composite"
     assert STEPS["Gate"]["id"] == "gate"
     assert {key: spec["value"] for key, spec in ACTION["outputs"].items()} == {
-        name: f"${{{{ steps.gate.outputs.{name} }}}}" for name in ("verdict", "report")
+        name: f"${{{{ steps.gate.outputs.{name} }}}}" for name in ("verdict", "code", "report")
     }
-    assert [key for key, spec in ACTION["inputs"].items() if spec.get("required")] == [
-        "simulator",
-        "data",
-    ]
+    assert not any(spec.get("required") for spec in ACTION["inputs"].values())

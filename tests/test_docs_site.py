@@ -14,9 +14,6 @@ import yaml
 
 import simlearn
 from simlearn import catalog, cli
-from simlearn.cli import Options
-from simlearn.cli.check import read_gate
-from simlearn.cli.parsing import prepare
 from simlearn.component import arguments
 from simlearn.data.generate import DatasetGenerator, System, sample_times
 from simlearn.data.module import TrajectoryData
@@ -159,7 +156,7 @@ def options_of(command, capsys):
     if command == "data":
         text += "--json"
     if command in ("fit", "validate", "test", "predict"):
-        own = set(re.findall(r"^  (--(?:run|resume|seeds))\b", text, re.M))
+        own = set(re.findall(r"^  (--(?:run|resume|seeds|allow-drift|spill))\b", text, re.M))
         groups = {"model": SimulatorModule, "data": TrajectoryData, "model.simulator": Simulator}
         parts = {f"--{g}.{name}" for g, cls in groups.items() for name in arguments(cls)}
         return own | LIGHTNINGS | parts - {"--model.simulator"}
@@ -223,24 +220,6 @@ def test_the_snippets_of_the_training_room_are_configs(number, tmp_path, monkeyp
         for key, value in asked.items():
             if not isinstance(value, dict | list):
                 assert printed[part][key] == value
-
-
-def test_the_gate_page_shows_a_gate_and_the_inputs_of_the_action(tmp_path):
-    gate, github, gitlab = blocks("gate-your-ci.md", "yaml")
-    (tmp_path / "gate.yaml").write_text(gate)
-    known = prepare(Options())
-    assert len(read_gate(tmp_path / "gate.yaml", "full", known)[1]) == 3
-    assert read_gate(tmp_path / "gate.yaml", "smoke", known)[1]
-    action = yaml.safe_load((ROOT / "action.yml").read_text())
-    steps = yaml.safe_load(github)["jobs"]["gate"]["steps"]
-    (ours,) = [step for step in steps if "simlearn@" in step.get("uses", "")]
-    assert set(ours["with"]) <= set(action["inputs"])
-    table = (DOCS / "gate-your-ci.md").read_text().split("| input |")[1].split("\n\n")[0]
-    assert set(re.findall(r"`([\w-]+)`(?=,|\s\|)", table)) >= set(action["inputs"])
-    job = yaml.safe_load(gitlab)["gate"]
-    assert job["artifacts"]["reports"]["junit"] == "report/junit.xml"
-    assert job["artifacts"]["when"] == "always"
-    assert "--out report" in job["script"][-1]
 
 
 if __name__ == "__main__":

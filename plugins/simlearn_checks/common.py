@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from torch import Tensor
 
-from simlearn import ConfigError, Evidence, Line, Trajectory
+from simlearn import ConfigError, Evidence, Line, Place, Trajectory
 
 KEPT = 3650  # states that a long rollout keeps
 
@@ -56,3 +58,32 @@ def left_at(rolled: Trajectory, horizon: int) -> str:
         return f"all {horizon} steps"
     verb = "stopped being finite" if rolled.status == "diverged" else "left its bound"
     return f"it {verb} near t = {float(rolled.t[-1]):.6g}"
+
+
+def place(
+    rolled: Trajectory,
+    k: int,
+    dt: float,
+    number: int = 0,
+    row: int | None = None,
+    column: int | None = None,
+) -> Place:
+    """Where the k-th state of a rollout from a held-out trajectory is."""
+    t = rolled.t if rolled.t.ndim == 1 else rolled.t[:, 0]
+    named = row is not None and rolled.topology.rows > 1
+    return Place(
+        number,
+        round(float(t[k] - t[0]) / dt),
+        float(t[k]),
+        row_names(rolled)[row or 0] if named else "",
+        column,
+    )
+
+
+def motion(tracks: Iterable[Tensor]) -> float:
+    """How far rows move: root mean square distance from their mean places, ``[steps, rows, c]``."""
+    squares, count = 0.0, 0
+    for x in tracks:
+        off = (x - x.mean(0)).square().sum(-1)
+        squares, count = squares + float(off.sum()), count + off.numel()
+    return (squares / max(1, count)) ** 0.5

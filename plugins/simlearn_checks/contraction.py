@@ -18,6 +18,7 @@ from simlearn import (
     Finding,
     Line,
     Metric,
+    Remedy,
     Simulator,
     inputs_for,
 )
@@ -27,10 +28,21 @@ from simlearn.analysis.jacobian import jacobian
 from simlearn.dynamics import Map, VectorField
 from simlearn_checks.batch import together
 from simlearn_checks.common import positive, since
-from simlearn_checks.tangent import Setting, gathered, rough, setting, smooth
+from simlearn_checks.noise import between_halves
+from simlearn_checks.tangent import Setting, gathered, met_at, rough, setting, smooth
 
 ROUNDING = 1e-12  # of the largest rate
 DRAWN = 200  # steps of the rollout that is drawn
+REMEDIES = (
+    "Give a metric P in which the system contracts: P = Q⁻ᵀ Q⁻¹ of the eigenvectors Q at rest, for "
+    "instance.",
+    Remedy(
+        "Take dynamics that contract by construction (ContractingField).",
+        "dynamics",
+        "ContractingField",
+    ),
+    Remedy("Penalise growth while training (LogNormBound).", "stabilizer", "LogNormBound"),
+)
 MEANING = (
     "where neighbours draw together everywhere, a disturbance dies out and errors of every step "
     "stay bounded by error over rate. This is evidence, not proof: it was looked at some states, "
@@ -88,13 +100,14 @@ class Contraction(simlearn.Check):
         worst, good = float(rates.max()), float((rates <= limit).double().mean())
         metrics = [
             trusted,
-            Metric("largest rate of growth", worst, limit, unit="1/time"),
+            Metric("largest rate of growth", worst, limit, "max", "1/time", between_halves(rates)),
             Metric("median rate of growth", float(rates.median()), unit="1/time"),
             Metric("share of states that contract as fast", good),
         ]
         if isinstance(simulator.dynamics, VectorField):
-            grown = _steps(simulator, where, metric).max()
-            metrics.append(Metric("largest rate of growth of a step", float(grown), unit="1/time"))
+            grown = _steps(simulator, where, metric)
+            name, apart = "largest rate of growth of a step", between_halves(grown)
+            metrics.append(Metric(name, float(grown.max()), unit="1/time", noise=apart))
         verb = "contracts" if worst <= limit else "does not contract everywhere"
         return Finding.of(
             metrics,
@@ -102,12 +115,9 @@ class Contraction(simlearn.Check):
             f"the largest rate of growth is {worst:.3g}, asked for {0.0 - self.rate:.3g}; "
             f"{good:.0%} of the states meet it.",
             {"Contraction along a rollout": self._curve(simulator, metric, evidence)},
-            (
-                "Give a metric P in which the system contracts: P = Q⁻ᵀ Q⁻¹ of the eigenvectors Q "
-                "at rest, for instance.",
-                "Take dynamics that contract by construction, or a smaller step.",
-            ),
+            REMEDIES,
             meaning=MEANING,
+            worst=met_at(evidence, where.x[int(rates.argmax())]),
         )
 
     def _metric(self, where: Setting) -> Tensor | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
 
 import simlearn
 from simlearn import (
@@ -14,28 +14,22 @@ from simlearn import (
     DataError,
     Evidence,
     Finding,
-    Line,
     Metric,
+    Place,
     Simulator,
     Trajectory,
 )
 from simlearn.analysis import growth
 from simlearn.analysis.horizon import Validity, valid_time
-from simlearn_checks.batch import (
-    Even,
-    climate,
-    distances,
-    evenly,
-    grid,
-    models,
-    starts,
-    together,
-)
-from simlearn_checks.common import line, positive
+from simlearn_checks import causes, remedies
+from simlearn_checks.batch import climate, distances, models, together
+from simlearn_checks.common import positive
+from simlearn_checks.horizon_pictures import error_growth, survival
+from simlearn_checks.starts import Even, begins, evenly, grid, starts
 from simlearn_checks.tangent import LEFT, ratio, rough, setting, smooth, true_simulator
+from simlearn_checks.times import refuse, steps_in
 
 STEPS, TRANSIENT, ANCHORS = 1000, 200, 32  # of the orbits that give the exponent
-SINGLE = 5  # starts whose error is drawn
 MEANING = (
     "in a chaotic system any error grows e-fold in a Lyapunov time, so a forecast is worth the "
     "logarithm of how good the simulator is. A small number in Lyapunov times is a poor law; a "
@@ -51,7 +45,7 @@ class ValidPredictionTime(simlearn.Check):
     what a perfect law with an error e₀ at the start has. Times are cut at the horizon.
 
     Args:
-        horizon: Steps of the forecasts.
+        horizon: Steps of the forecasts, or periods of the data ("50 periods").
         threshold: Error in units of the rms at which a forecast is lost.
         minimum: Smallest allowed median, in Lyapunov times.
         starts: Held-out states to start from, at most; several inside long trajectories.
@@ -61,13 +55,14 @@ class ValidPredictionTime(simlearn.Check):
 
     def __init__(
         self,
-        horizon: int = 1000,
+        horizon: int | str = 1000,
         threshold: float = 0.4,
         minimum: float = 1.0,
         starts: int = 50,
         exponent: float | None = None,
     ):
-        positive(horizon=horizon, threshold=threshold, minimum=minimum, starts=starts)
+        positive(threshold=threshold, minimum=minimum, starts=starts)
+        refuse(horizon)
         if exponent is not None:
             positive(exponent=exponent)
         self.horizon, self.threshold, self.minimum = horizon, threshold, minimum
@@ -81,8 +76,9 @@ class ValidPredictionTime(simlearn.Check):
     def run(self, simulator: Simulator, evidence: Evidence) -> Finding:
         """Forecast from every start and see when each is lost."""
         even = evenly(evidence, simulator.dt)
-        evidence, samples = even.evidence, self._samples(even)
-        begins = starts(evidence, self.starts, samples)
+        evidence = even.evidence
+        samples = self._samples(even, steps_in(self.horizon, simulator, evidence))
+        where, at = begins(evidence, self.starts, samples), starts(evidence, self.starts, samples)
         exponent = self.exponent or self._exponent(simulator, evidence)
         if isinstance(exponent, Finding):
             return exponent
@@ -93,42 +89,82 @@ class ValidPredictionTime(simlearn.Check):
                 f"A horizon of {steps} steps is {reach:.3g} Lyapunov times, less than the "
                 f"minimum of {self.minimum:g}: nothing could pass. Take a longer horizon."
             )
+        found, curves = self._forecasts(simulator, evidence, at, samples, exponent)
+        metrics, mine = self._metrics(found, exponent), found[""]
+        worst = int(mine.times.argmin())
+        step = round(float(mine.times[worst]) / exponent / simulator.dt)
+        begin = at[worst]
+        when = float(begin.t[0].min()) + step * simulator.dt
+        why: tuple[tuple[str, ...], list[str]] = ((), [])
+        if not metrics[0].passed:
+            why = self._why(simulator, evidence, begin, exponent)
+        return Finding.of(
+            metrics,
+            self._words(mine, exponent) + even.note,
+            curves,
+            remedies.ranked(
+                why[1], [remedies.LONGER, remedies.LONGER_ROLLOUTS], remedies.finer(simulator)
+            ),
+            meaning=MEANING,
+            worst=Place(even.numbers[where[worst].trajectory], step, when),
+            causes=why[0],
+        )
+
+    def _forecasts(
+        self,
+        simulator: Simulator,
+        evidence: Evidence,
+        at: Sequence[Trajectory],
+        samples: int,
+        exponent: float,
+    ) -> tuple[dict[str, Validity], dict[str, Curve]]:
+        """How long forecasts hold, and pictures of it."""
         scale, times, errors = climate(evidence), {}, {}
         found: dict[str, Validity] = {}
         for name, model in models(simulator, evidence).items():
             each, other = _grid(evidence.start(), model.dt)
             if not 0 < other < samples:
                 continue  # a reference that meets no sample is left out of the picture
-            flock = together(model, begins, (samples - 1) // other * each, each)
-            error = distances(flock, begins, other)
+            flock = together(model, at, (samples - 1) // other * each, each)
+            error = distances(flock, at, other)
             gap = each * model.dt
             found[name] = valid_time(error, scale, self.threshold, gap, exponent)
             errors[name] = error / scale
             times[name] = gap * exponent * torch.arange(len(error), dtype=torch.float64)
-        return Finding.of(
-            self._metrics(found, exponent),
-            self._words(found[""], exponent) + even.note,
-            {
-                "Growth of the error": self._growth(times, errors),
-                "Forecasts that still hold": _survival(found),
-            },
-            (
-                "Train longer, or through longer rollouts (MultiStep with a larger horizon).",
-                "Take a smaller step, or a scheme of higher order, if halving the step helps.",
-            ),
-            meaning=MEANING,
-        )
+        return found, {
+            "Growth of the error": error_growth(times, errors, self.threshold),
+            "Forecasts that still hold": survival(found),
+        }
 
-    def _samples(self, even: Even) -> int:
+    def _why(
+        self,
+        simulator: Simulator,
+        evidence: Evidence,
+        begin: Trajectory,
+        exponent: float,
+    ) -> tuple[tuple[str, ...], list[str]]:
+        """Likely causes for the forecast that is lost first."""
+        scale, steps = climate(evidence), math.ceil(self.minimum / exponent / simulator.dt)
+
+        def error(one: Trajectory) -> float:
+            if one.status != "ok":
+                return math.inf
+            last = int((begin.t - one.t[-1]).abs().argmin())
+            return float((one.x[-1] - begin.x[last]).norm()) / scale
+
+        word = f"the error after {self.minimum:g} Lyapunov times, over the spread of the data,"
+        return causes.of_start(simulator, evidence, begin, steps, error, self.threshold, word)
+
+    def _samples(self, even: Even, horizon: int) -> int:
         """How many samples in a row a forecast is compared with, the start among them.
 
         Raises:
             DataError: The horizon does not reach the first one.
         """
-        samples = self.horizon * even.skip // even.steps
+        samples = horizon * even.skip // even.steps
         if not samples:
             raise DataError(
-                f"The data are sampled every {even.steps} steps: a horizon of {self.horizon} "
+                f"The data are sampled every {even.steps} steps: a horizon of {horizon} "
                 "reaches no sample. Take a longer horizon, or data sampled more often."
             )
         return samples + 1
@@ -196,24 +232,6 @@ class ValidPredictionTime(simlearn.Check):
             "data."
         )
 
-    def _growth(self, times: Mapping[str, Tensor], errors: Mapping[str, Tensor]) -> Curve:
-        lines = []
-        for name, error in errors.items():
-            sound = error[1:].nan_to_num(torch.inf, torch.inf).clamp(min=1e-12)
-            middle = _shown(sound.median(1).values)
-            lines.append(line(name, times[name][1:], middle, "median of the starts"))
-            for k in range(min(SINGLE, error.shape[1]) if not name else 0):
-                lines.append(line(name, times[name][1:], _shown(sound[:, k]), "single starts"))
-        ends = [float(times[""][1]), float(times[""][-1])]
-        level = [self.threshold] * 2
-        lines.append(Line(ends, level, "truth", label="threshold"))
-        caption = (
-            "A straight rise is chaos at work on a small error; the higher it begins, the poorer "
-            "the law. It is lost at the threshold."
-        )
-        x_label = "time since the start / Lyapunov time"
-        return Curve(lines, x_label, "error / rms of the data", caption, y_scale="log")
-
 
 def _grid(one: Trajectory, dt: float) -> tuple[int, int]:
     """Like ``grid``; (0, 0) where steps and samples do not meet."""
@@ -221,18 +239,3 @@ def _grid(one: Trajectory, dt: float) -> tuple[int, int]:
         return grid(one, dt)
     except DataError:
         return 0, 0
-
-
-def _shown(values: Tensor) -> Tensor:
-    return torch.where(values.isfinite(), values, torch.nan)
-
-
-def _survival(found: Mapping[str, Validity]) -> Curve:
-    """The share of starts whose forecast still holds, against time."""
-    lines = []
-    for name, one in found.items():
-        x = torch.linspace(0, one.horizon, 200, dtype=torch.float64)
-        share = (one.times[None] > x[:, None]) | one.censored[None]
-        lines.append(line(name, x, share.double().mean(1)))
-    caption = "It crosses one half at the median valid prediction time."
-    return Curve(lines, "time since the start / Lyapunov time", "share of starts", caption)

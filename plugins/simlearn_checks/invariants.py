@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
-from torch import Tensor
 
 import simlearn
-from simlearn import ConfigError, Curve, Evidence, Finding, Invariant, Metric, Simulator
-from simlearn.dynamics import Map
-from simlearn_checks.batch import Flock, models, starts, steps_of, together
+from simlearn import (
+    ConfigError,
+    Curve,
+    DataError,
+    Evidence,
+    Finding,
+    Invariant,
+    Map,
+    Metric,
+    Place,
+    Remedy,
+    Simulator,
+)
+from simlearn_checks import causes, remedies
+from simlearn_checks.batch import Flock, models, steps_of, together
 from simlearn_checks.common import kept_every, line, positive, since
+from simlearn_checks.starts import Begin, begins, placed, starts
+from simlearn_checks.times import period, refuse, steps_in
+from simlearn_checks.trends import BLOCKS, Course, course_of
 
-BLOCKS = 8  # whose means a trend is fitted to, so that oscillations average out
+LEAST = 2 * BLOCKS  # steps
+STRUCTURE = Remedy(
+    "Use a field that conserves it by construction (Energy, PairForce).", "dynamics", "Energy"
+)
 SAMPLES = 200  # states that tell the scale of a quantity
 MEANING = (
     "what physics conserves is the memory of a simulator: a bounded oscillation is the price of a "
     "finite step, a drift adds up until orbits belong to another system. Quantities that are kept "
     "do not show that the orbits on their surface are right."
 )
-
-
-@dataclass(frozen=True)
-class Course:
-    """How a quantity went: trend and its error, oscillation, all in its own scale."""
-
-    t: Tensor
-    off: Tensor
-    rate: float
-    noise: float
-    oscillation: float
 
 
 class InvariantDrift(simlearn.Check):
@@ -46,28 +51,34 @@ class InvariantDrift(simlearn.Check):
     where zero lies. A rollout that is lost drifts infinitely. Worst start judged.
 
     Args:
-        horizon: Steps of the rollouts.
-        limit: Largest allowed drift per unit of time of any quantity without a limit of its own.
+        horizon: Steps of the rollouts, or periods of the data ("20 periods").
+        limit: Largest allowed drift of any quantity without a limit of its own.
         limits: Largest allowed drift of quantities by name.
         oscillation: Largest allowed oscillation; not judged by default.
         starts: Held-out states to start from, spread over the held-out trajectories.
+        per: What a drift is counted in: the unit of time (of a map, the step), or the period that
+            the data show.
     """
 
     def __init__(
         self,
-        horizon: int = 2000,
+        horizon: int | str = 2000,
         limit: float = 1e-3,
         limits: Mapping[str, float] | None = None,
         oscillation: float | None = None,
         starts: int = 8,
+        per: Literal["time", "period"] = "time",
     ):
-        positive(horizon=horizon, limit=limit, starts=starts, **(limits or {}))
+        positive(limit=limit, starts=starts, **(limits or {}))
+        refuse(horizon)
         if oscillation is not None:
             positive(oscillation=oscillation)
-        if horizon < 2 * BLOCKS:
-            raise ConfigError(f"A drift needs a horizon of {2 * BLOCKS} steps, got {horizon}.")
+        if not isinstance(horizon, str) and horizon < LEAST:
+            raise ConfigError(f"A drift needs a horizon of {LEAST} steps, got {horizon}.")
+        if per not in ("time", "period"):
+            raise ConfigError(f"A drift is per time or per period, got {per!r}.")
         self.horizon, self.limit, self.limits = horizon, limit, limits
-        self.oscillation, self.starts = oscillation, starts
+        self.oscillation, self.starts, self.per = oscillation, starts, per
 
     @classmethod
     def examples(cls) -> list[InvariantDrift]:
@@ -82,57 +93,99 @@ class InvariantDrift(simlearn.Check):
             return Finding.not_applicable("Nothing is known to be conserved, for the truth is not.")
         if unknown:
             raise ConfigError(f"limits name {sorted(unknown)}; conserved are {sorted(known)}.")
-        begins = starts(evidence, self.starts)
+        horizon = max(LEAST, steps_in(self.horizon, simulator, evidence))
+        unit, word = self._unit(simulator, evidence)
+        begun = begins(evidence, self.starts)
         flocks = {}
         for name, model in models(simulator, evidence).items():
-            steps = steps_of(model, simulator, self.horizon)
+            steps = steps_of(model, simulator, horizon)
             every = max(1, min(kept_every(steps), steps // (4 * BLOCKS)))
-            flocks[name] = together(model, begins, steps, every)
-        mapped = isinstance(simulator.dynamics, Map)
-        unit, word = (simulator.dt, "step") if mapped else (1.0, "unit of time")
+            flocks[name] = together(model, starts(evidence, self.starts), steps, every)
         found: dict[str, dict[str, Course]] = {}
         for name, quantity in known.items():
             scale = _scale(quantity, evidence)
             found[name] = {
-                who: _course(quantity, flock, scale, unit) for who, flock in flocks.items()
+                who: course_of(quantity, flock, scale, unit) for who, flock in flocks.items()
             }
-        metrics = [
-            metric for name, by in found.items() for metric in self._metrics(name, by, mapped)
-        ]
-        curves = {f"Invariant: {name}": _curve(by, evidence) for name, by in found.items()}
+        metrics = [m for name, by in found.items() for m in self._metrics(name, by, word)]
+        why = [] if all(m.passed for m in metrics) else causes.unsymplectic(simulator, evidence)
+        said, advice = causes.told(why)
         return Finding.of(
             metrics,
-            self._words(found, flocks[""], word),
-            curves,
-            (
-                "Use a symplectic integrator with a SplitField, or ImplicitMidpoint.",
-                "Use a field that conserves it by construction (Energy, PairForce).",
-                "Take a smaller step.",
+            self._words(found, flocks[""], word, horizon),
+            {f"Invariant: {name}": _curve(by, evidence) for name, by in found.items()},
+            remedies.ranked(
+                advice, remedies.symplectic(simulator), [STRUCTURE], remedies.finer(simulator)
             ),
             meaning=MEANING,
+            worst=self._worst(found, flocks[""], begun, simulator.dt, evidence),
+            causes=said,
         )
 
-    def _metrics(self, name: str, by: Mapping[str, Course], mapped: bool) -> list[Metric]:
-        mine = by[""]
-        per = "1/step" if mapped else "1/time"
-        limit = (self.limits or {}).get(name, self.limit)
+    def _unit(self, simulator: Simulator, evidence: Evidence) -> tuple[float, str]:
+        """What a drift is counted in, and how it is called.
+
+        Raises:
+            DataError: It is the period, and there is none.
+        """
+        if self.per == "period":
+            found = period(evidence)
+            if found is None:
+                raise DataError(
+                    "The drift is asked for per period, and the held-out data show none twice. "
+                    "Judge it per time, or give longer data."
+                )
+            return found.value, "period"
+        return (simulator.dt, "step") if isinstance(simulator.dynamics, Map) else (1.0, "time")
+
+    def _metrics(self, name: str, by: Mapping[str, Course], word: str) -> list[Metric]:
+        mine, limit = by[""], (self.limits or {}).get(name, self.limit)
         rates = {who: course.rate for who, course in by.items() if who}
         widths = {who: course.oscillation for who, course in by.items() if who}
+        title, kept = f"oscillation of {name}", self.oscillation
         return [
-            Metric(f"drift of {name}", mine.rate, limit, "max", per, mine.noise, rates),
-            Metric(f"oscillation of {name}", mine.oscillation, self.oscillation, beside=widths),
+            Metric(f"drift of {name}", mine.rate, limit, "max", f"1/{word}", mine.noise, rates),
+            Metric(title, mine.oscillation, kept, noise=mine.width, beside=widths),
         ]
 
-    def _words(self, found: Mapping[str, Mapping[str, Course]], flock: Flock, per: str) -> str:
+    def _words(
+        self,
+        found: Mapping[str, Mapping[str, Course]],
+        flock: Flock,
+        word: str,
+        horizon: int,
+    ) -> str:
         if bool((flock.lost >= 0).any()):
             first = int(flock.lost[flock.lost >= 0].min())
             return f"A rollout stops being finite at step {first}: nothing is conserved."
+        per = "unit of time" if word == "time" else word
         told = [
             f"{name} drifts by {by[''].rate:.2g} of its scale per {per} and oscillates by "
             f"{by[''].oscillation:.2g}"
             for name, by in found.items()
         ]
-        return f"Over {self.horizon} steps " + "; ".join(told) + "."
+        return f"Over {horizon} steps " + "; ".join(told) + "."
+
+    def _worst(
+        self,
+        found: Mapping[str, Mapping[str, Course]],
+        flock: Flock,
+        begun: Sequence[Begin],
+        dt: float,
+        evidence: Evidence,
+    ) -> Place:
+        """The start of the rollout that is lost first, or drifts most, and where it is furthest."""
+        lost = torch.where(flock.lost < 0, torch.iinfo(torch.long).max, flock.lost)
+        if bool((flock.lost >= 0).any()):
+            system = int(lost.argmin())
+            step = int(flock.lost[system])
+        else:
+            name = max(found, key=lambda n: found[n][""].rate / (self.limits or {}).get(n, 1.0))
+            course = found[name][""]
+            system = course.worst
+            step = round(float(course.t[int(course.off[:, system].abs().argmax())]) / dt)
+        number = min(system // max(1, flock.lost.numel() // len(begun)), len(begun) - 1)
+        return placed(evidence, begun[number], step, dt)
 
 
 def _known(evidence: Evidence) -> dict[str, Invariant]:
@@ -157,35 +210,6 @@ def _scale(quantity: Invariant, evidence: Evidence) -> float:
             changes.append(quantity(moved, one.topology) - quantity(x, one.topology))
     seen = torch.cat(changes).double()
     return float(seen[seen.isfinite()].square().mean().sqrt())
-
-
-@torch.no_grad()
-def _course(quantity: Invariant, flock: Flock, scale: float, unit: float) -> Course:
-    """The trend of the worst start."""
-    values = torch.stack([quantity(x, flock.topology) for x in flock.x]).double()
-    off = (values - values[0]) / max(scale, 1e-300)
-    rate, noise, width = trend(flock.t / unit, off)
-    if not bool(off.isfinite().all()):
-        return Course(flock.t, off, math.inf, 0.0, math.inf)
-    worst = int(rate.abs().argmax())
-    return Course(flock.t, off, float(rate[worst].abs()), float(noise[worst]), float(width.max()))
-
-
-def trend(t: Tensor, off: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Slope, its standard error, and half the range of what is left, ``[systems]`` each.
-
-    The line goes through means over blocks, so that oscillations that fit into a block several
-    times do not count as slope.
-    """
-    size = len(t) // BLOCKS
-    times = t[: size * BLOCKS].reshape(BLOCKS, size).mean(1)
-    means = off[: size * BLOCKS].reshape(BLOCKS, size, -1).mean(1)
-    away = (times - times.mean())[:, None]
-    slope = (away * means).sum(0) / away.square().sum()
-    left = means - means.mean(0) - slope * away
-    noise = (left.square().sum(0) / (BLOCKS - 2) / away.square().sum()).sqrt()
-    rest = off - slope * t[:, None]
-    return slope, noise, (rest.amax(0) - rest.amin(0)) / 2
 
 
 def _curve(by: Mapping[str, Course], evidence: Evidence) -> Curve:

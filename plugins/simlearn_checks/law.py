@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import simlearn
-from simlearn import ConfigError, Curve, Evidence, Finding, Metric, Simulator
+from simlearn import ConfigError, Curve, Evidence, Finding, Metric, Remedy, Simulator
 from simlearn.dynamics import PairField
 from simlearn_checks.common import line, per, positive
 
@@ -18,6 +18,10 @@ MEANING = (
     "a power law that was found holds where no trajectory went. A slope that is off, or a change "
     "of sign, says that the force is right at most along the paths of the data."
 )
+REMEDIES = (
+    Remedy("Raise the weight of Roughness.", "stabilizer", "Roughness"),
+    Remedy("Train on data in which pairs meet at more distances.", "data"),
+)
 WEIGHABLE = 0.01
 
 
@@ -25,7 +29,7 @@ class ForceLaw(simlearn.Check):
     """The learned pair force follows a power law, f ∝ r^exponent, with one sign.
 
     The slope is that of a straight line through log |f| against log r at 400 distances evenly
-    spaced in log r.
+    spaced in log r. Its noise is half of what the slopes of both halves of the range differ by.
 
     Args:
         exponent: Expected slope; −2 for gravity.
@@ -60,10 +64,11 @@ class ForceLaw(simlearn.Check):
         models = {name: one.dynamics for name, one in evidence.references.items()}
         others = {name: one for name, one in models.items() if isinstance(one, PairField)}
         beside = {name: _slope(r, other.force(r)) for name, other in others.items()}
-        off = abs(slope - self.exponent)
+        off, noise = abs(slope - self.exponent), _bent(r, force)
+        title = f"slope of log f, deviation from {self.exponent:g}"
         metrics = [
-            Metric(f"slope of log f, deviation from {self.exponent:g}", off, self.tolerance),
-            Metric("slope of log f against log r", slope, beside=beside),
+            Metric(title, off, self.tolerance, noise=noise),
+            Metric("slope of log f against log r", slope, noise=noise, beside=beside),
             Metric("changes of sign", float(changes), 0.0),
         ]
         sign = "with one sign" if not changes else f"and changes sign {changes} times"
@@ -73,9 +78,22 @@ class ForceLaw(simlearn.Check):
             metrics,
             f"{span} the learned force goes as r^{slope:.4f} {sign}.",
             {"The learned force": self._curve(field, others, evidence)},
-            ("Raise the weight of Roughness, or of the closed form.",),
+            REMEDIES,
             meaning=MEANING,
+            causes=self._why(field, evidence, r, force),
         )
+
+    def _why(
+        self, field: PairField, evidence: Evidence, r: Tensor, force: Tensor
+    ) -> tuple[str, ...]:
+        """Where the force is furthest from the law, and whether pairs came there."""
+        if not (evidence.training or evidence.held_out):
+            return ()
+        away = force.abs().clamp_min(1e-300).log() - self.exponent * r.log()
+        worst = float(r[(away - away.median()).abs().argmax()])
+        empty = any(low <= worst <= high for low, high in _unvisited(field, evidence)[2])
+        seen = "no pair whose pull can be weighed comes" if empty else "pairs come, too"
+        return (f"It is furthest from the law at a distance of {worst:.3g}, where {seen}.",)
 
     def _curve(
         self,
@@ -105,6 +123,12 @@ def _slope(r: Tensor, force: Tensor) -> float:
     x, y = r.log(), force.detach().abs().clamp_min(1e-300).log()
     x = x - x.mean()
     return float((x * y).sum() / (x * x).sum())
+
+
+def _bent(r: Tensor, force: Tensor) -> float:
+    """Half of what the slopes of both halves of the range differ by: how far it is from a line."""
+    half = len(r) // 2
+    return abs(_slope(r[:half], force[:half]) - _slope(r[half:], force[half:])) / 2
 
 
 def _unvisited(

@@ -10,19 +10,38 @@ import torch
 from torch import Tensor
 
 import simlearn
-from simlearn import ConfigError, Evidence, Finding, Metric, Simulator
+from simlearn import ConfigError, Evidence, Finding, Metric, Remedy, Simulator
 from simlearn.analysis import growth
 from simlearn.analysis.growth import Spectrum
+from simlearn_checks import remedies
 from simlearn_checks.common import positive
-from simlearn_checks.spectra import Wanted, curves, structure
+from simlearn_checks.spectra import (
+    Wanted,
+    curves,
+    first_lost,
+    lost_orbits,
+    structure,
+    told,
+    words,
+)
 from simlearn_checks.tangent import LEFT, Setting, ratio, rough, setting, smooth, true_simulator
 
 MOST = 40  # exponents that are computed unless more are asked for
 ORBITS = 8  # whose spread tells an error
-TOLD = 6  # that get a line of their own
 SIGMAS = 2.0  # standard errors that count as noise
 SHARE = 0.15  # of the largest exponent, allowed where nobody says what is
 LEAST = 1e-12  # allowed where the largest one is zero
+REMEDIES = (
+    Remedy(
+        "Train through longer rollouts (MultiStep with a larger horizon): growth of errors is "
+        "learned along orbits, not at single states.",
+        "objective",
+        "MultiStep",
+    ),
+    "If the noise is too large, take more steps or more starts, or allow more by `tolerance`.",
+    remedies.NOISE,
+    Remedy("Give it data closer to the attractor.", "data"),
+)
 MEANING = (
     "exponents are what is left of a law once single orbits cannot be compared any more: how long "
     "forecasts hold, how many dimensions an attractor has, how fast volume shrinks. A simulator "
@@ -107,18 +126,22 @@ class LyapunovSpectrum(simlearn.Check):
         lost = found.lost >= 0
         gone = Metric("share of orbits lost", float(lost.double().mean()), 0.0)
         if bool(lost.all()):
-            return Finding.of([trusted, gone], _lost(found), {}, REMEDIES, meaning=MEANING)
+            both = [trusted, gone]
+            return Finding.of(
+                both, lost_orbits(found), {}, REMEDIES, meaning=MEANING, worst=first_lost(found)
+            )
         wanted = self._wanted(simulator, evidence, where, count)
         judged = [] if wanted is None else self._judge(found, wanted, evidence)
-        told = [*_told(found), *structure(found, simulator, where, self.transient)]
-        summary = _words(found, wanted) + ("" if not bool(lost.any()) else " " + _lost(found))
+        other = [*told(found), *structure(found, simulator, where, self.transient)]
+        summary = words(found, wanted) + ("" if not bool(lost.any()) else " " + lost_orbits(found))
         unit = evidence.units.get("time", "")
         return Finding.of(
-            [trusted, gone, *judged, *told],
+            [trusted, gone, *judged, *other],
             summary,
             curves(found, wanted, unit),
             REMEDIES,
             meaning=MEANING,
+            worst=first_lost(found) if bool(lost.any()) else None,
         )
 
     def _count(self, where: Setting) -> int:
@@ -174,19 +197,12 @@ class LyapunovSpectrum(simlearn.Check):
         worst = int(((off - noise) / allowed).argmax())
         name = f"difference to {wanted.source} beyond noise, worst exponent ({worst + 1})"
         beyond, limit = float((off - noise)[worst].clamp_min(0)), float(allowed[worst])
+        error = float(noise[worst]) / SIGMAS
         known = float(((noise + 1 / found.time) / allowed).max())
         return [
-            Metric(name, beyond, limit, unit="1/time"),
+            Metric(name, beyond, limit, "max", "1/time", error),
             Metric("noise over what is allowed", known, 1.0),
         ]
-
-
-REMEDIES = (
-    "Train through longer rollouts (MultiStep with a larger horizon): growth of errors is learned "
-    "along orbits, not at single states.",
-    "If the noise is too large, take more steps or more starts, or allow more by `tolerance`.",
-    "Give it data closer to the attractor, or inject noise while training (NoiseInjection).",
-)
 
 
 def _errors(found: Spectrum, each: Tensor, evidence: Evidence) -> Tensor | None:
@@ -209,36 +225,3 @@ def _noise(found: Spectrum, wanted: Wanted, evidence: Evidence) -> Tensor:
     alive = (found.lost < 0) & (wanted.found.lost < 0)
     paired = _errors(found, (found.each - wanted.found.each)[alive], evidence)
     return torch.hypot(found.errors, wanted.found.errors) if paired is None else paired
-
-
-def _told(found: Spectrum) -> list[Metric]:
-    pairs = zip(found.exponents.tolist(), found.errors.tolist(), strict=True)
-    told = [
-        Metric(f"exponent {k + 1}", value, unit="1/time", noise=error)
-        for k, (value, error) in enumerate(pairs)
-        if k < TOLD
-    ]
-    nearest = float(found.exponents.abs().min())
-    return [*told, Metric("exponent nearest to zero", nearest, unit="1/time")]
-
-
-def _words(found: Spectrum, wanted: Wanted | None) -> str:
-    first, error = float(found.exponents[0]), float(found.errors[0])
-    text = f"The largest exponent is {first:.4g} ± {error:.2g} per unit of time"
-    if wanted is not None:
-        text += f" ({wanted.source}: {float(wanted.exponents[0]):.4g})"
-    if first > 3 / found.time:
-        text += f": errors grow e-fold in {1 / first:.3g}"
-    nearest = float(found.exponents.abs().min())
-    text += f". The one nearest to zero is {nearest:.2g} (3 / t is {3 / found.time:.2g})."
-    if len(found.exponents) > 1:
-        text += f" Together they are {found.sum:.5g}."
-    return text
-
-
-def _lost(found: Spectrum) -> str:
-    lost = found.lost[found.lost >= 0]
-    return (
-        f"{len(lost)} of {len(found.lost)} orbits left the region of the data, or the numbers, the "
-        f"first at step {int(lost.min())}."
-    )

@@ -18,13 +18,17 @@ from simlearn import (
     Evidence,
     Finding,
     Metric,
+    Place,
     Simulator,
     Trajectory,
 )
 from simlearn.analysis import flat, measure
-from simlearn_checks.batch import Flock, evenly, meets, models, spread, together
-from simlearn_checks.common import per, positive
+from simlearn_checks import remedies
+from simlearn_checks.batch import Flock, meets, models, together
+from simlearn_checks.common import per, positive, row_names
 from simlearn_checks.distributions import histograms, power_spectra
+from simlearn_checks.starts import evenly, spread
+from simlearn_checks.times import refuse, steps_in
 
 FEWEST, LEAST = 3, 16  # segments, and samples of each
 COLUMNS = 24  # coordinates that are looked at one by one, evenly spaced
@@ -70,7 +74,8 @@ class InvariantMeasure(simlearn.Check):
     noise of measurement have spectra that no simulator has; leave "spectrum" out there.
 
     Args:
-        horizon: Steps of a segment; long against the slowest oscillation.
+        horizon: Steps of a segment, or periods of the data ("20 periods"); long against the slowest
+            oscillation.
         transient: Steps before a rollout is looked at.
         limit: Largest allowed ratio.
         distances: Those that are judged; the others are told.
@@ -79,13 +84,14 @@ class InvariantMeasure(simlearn.Check):
 
     def __init__(
         self,
-        horizon: int = 500,
+        horizon: int | str = 500,
         transient: int = 1000,
         limit: float = 1.5,
         distances: Sequence[Name] = ("wasserstein", "spectrum"),
         segments: int = 12,
     ):
-        positive(horizon=horizon, limit=limit)
+        positive(limit=limit)
+        refuse(horizon)
         if transient < 0 or segments < FEWEST:
             raise ConfigError(
                 f"InvariantMeasure needs transient >= 0 and at least {FEWEST} segments, got "
@@ -107,7 +113,7 @@ class InvariantMeasure(simlearn.Check):
         """Cut the data, roll out, and hold all against all."""
         if evidence.start().inputs is not None:
             return Finding.not_applicable("The data are driven by control inputs.")
-        pieces = self._pieces(simulator, evidence)
+        pieces = self._pieces(simulator, evidence, steps_in(self.horizon, simulator, evidence))
         flocks = {
             name: self._rolled(model, simulator, pieces)
             for name, model in models(simulator, evidence).items()
@@ -131,15 +137,27 @@ class InvariantMeasure(simlearn.Check):
             metrics,
             self._words(metrics, flocks[""], worth) + pieces.note,
             self._curves(states, pieces, chosen, evidence),
-            (
-                "Train through longer rollouts (MultiStep with a larger horizon), or inject noise.",
-                "Give it more data: longer, and from more starts.",
-                "Take a smaller step.",
+            remedies.ranked(
+                [remedies.LONGER_ROLLOUTS, remedies.NOISE, remedies.MORE_DATA],
+                remedies.finer(simulator),
             ),
             meaning=MEANING,
+            worst=self._worst(pieces, flocks[""], unit, chosen),
         )
 
-    def _pieces(self, simulator: Simulator, evidence: Evidence) -> Pieces:
+    def _worst(
+        self, pieces: Pieces, flock: Flock, unit: Mapping[str, Tensor], chosen: Sequence[int]
+    ) -> Place:
+        """The rollout that was lost first, or the column whose values are furthest from true."""
+        if bool((flock.lost >= 0).any()):
+            lost = torch.where(flock.lost < 0, torch.iinfo(torch.long).max, flock.lost)
+            return Place(step=int(lost.min()))
+        apart = measure.wasserstein(unit[""].flatten(0, 1), unit["(truth)"].flatten(0, 1))
+        row, column = divmod(chosen[int(apart.argmax())], pieces.begins[0].dim)
+        several = pieces.begins[0].topology.rows > 1
+        return Place(row=row_names(pieces.begins[0])[row] if several else "", column=column)
+
+    def _pieces(self, simulator: Simulator, evidence: Evidence, horizon: int) -> Pieces:
         """Segments that do not overlap.
 
         Raises:
@@ -148,11 +166,11 @@ class InvariantMeasure(simlearn.Check):
         even = evenly(evidence, simulator.dt)
         evidence, steps, skip = even.evidence, even.steps, even.skip
         first = evidence.start()
-        length = self.horizon // steps * skip
+        length = horizon // steps * skip
         samples = length // skip
         if samples < LEAST:
             raise DataError(
-                f"A segment of {self.horizon} steps has {samples} samples; {LEAST} are needed. "
+                f"A segment of {horizon} steps has {samples} samples; {LEAST} are needed. "
                 "Take a longer horizon, or data that are sampled more often."
             )
         every = [
@@ -163,7 +181,7 @@ class InvariantMeasure(simlearn.Check):
         ]
         if len(every) < FEWEST:
             raise DataError(
-                f"{FEWEST} segments of {self.horizon} steps are needed, the held-out data hold "
+                f"{FEWEST} segments of {horizon} steps are needed, the held-out data hold "
                 f"{len(every)}. Shorten the horizon in the gate, or generate longer evidence."
             )
         begins = [every[k] for k in spread(len(every), self.segments)]

@@ -10,14 +10,27 @@ import torch
 from torch import Tensor
 
 import simlearn
-from simlearn import ConfigError, Curve, Evidence, Finding, Line, Metric, Simulator, Trajectory
+from simlearn import (
+    ConfigError,
+    Curve,
+    Evidence,
+    Finding,
+    Line,
+    Metric,
+    Place,
+    Remedy,
+    Simulator,
+    Trajectory,
+)
 from simlearn.analysis.significance import members_of
 from simlearn_checks.common import positive
 from simlearn_checks.significance_graph import Asked, OnGraph, attached, examine
 
 REMEDIES = {
-    "rejected": "Train on states like the held-out ones: more starts, a wider range, longer "
-    "trajectories.",
+    "rejected": Remedy(
+        "Train on states like the held-out ones: more starts, a wider range, longer trajectories.",
+        "data",
+    ),
     "rel": "Train on graphs like the held-out ones: other degrees, hubs, leaves. A pair term whose "
     "networks see one node at a time (GraphCoupled with Factorised) carries over to other degrees "
     "more often than networks that see sums over neighbours.",
@@ -118,11 +131,11 @@ class Significance(simlearn.Check):
     def _told(self, found: Sequence[OnGraph], graphs: int) -> Finding:
         p = torch.cat([one.p for one in found])
         share, count = float((p <= self.level).double().mean()), len(p)
-        worst = max(one.rel for one in found)
+        odd = max(found, key=lambda one: one.rel)
         noise = math.sqrt(max(share * (1 - share), 0.25 / count) / count)
         metrics = [
             Metric("held-out states rejected", share, self.rejected, "max", noise=noise),
-            Metric("REL of the worst graph", worst, self.rel, "max"),
+            Metric("REL of the worst graph", odd.rel, self.rel, "max", noise=_uncertain(odd)),
             Metric("nodes rejected", max(one.nodes for one in found)),
             Metric("inputs out of the training range", max(one.exit for one in found)),
         ]
@@ -135,7 +148,17 @@ class Significance(simlearn.Check):
         remedies = [REMEDIES[name] for name, passed in failed.items() if not passed]
         details = {"p": p.tolist(), "rel": [one.rel for one in found]}
         curves = self._curves(found)
-        return Finding.of(metrics, summary, curves, remedies, meaning=MEANING, details=details)
+        low = min(found, key=lambda one: float(one.p.min()))
+        return Finding.of(
+            metrics,
+            summary,
+            curves,
+            remedies,
+            meaning=MEANING,
+            details=details,
+            worst=Place(time=float(low.t[int(low.p.argmin())])),
+            causes=_causes(found) if remedies else (),
+        )
 
     def _curves(self, found: Sequence[OnGraph]) -> dict[str, Curve]:
         def line(k: int, one: OnGraph, y: Tensor) -> Line:
@@ -162,3 +185,19 @@ class Significance(simlearn.Check):
             "p of held-out states": Curve([*p, limit], label, "p", told, y_scale="log"),
             "Spread of members over dx/dt": Curve(spread, "", "spread / |dx/dt|", here),
         }
+
+
+def _causes(found: Sequence[OnGraph]) -> tuple[str, ...]:
+    worst = max(one.exit for one in found)
+    if not worst:
+        return ("All inputs of the networks lie in the range of the training.",)
+    return (f"On the worst graph {worst:.0%} of the nodes have inputs out of the training range.",)
+
+
+def _uncertain(one: OnGraph) -> float:
+    """Standard error of REL by that of the family's median, half the gap of its neighbours."""
+    count = len(one.family)
+    wide = min(0.5, 0.5 / math.sqrt(count))
+    ends = torch.quantile(one.family, torch.tensor([0.5 - wide, 0.5 + wide], dtype=torch.float64))
+    middle = float(one.family.median())
+    return one.rel * float(ends[1] - ends[0]) / 2 / middle if middle > 0 else 0.0

@@ -8,17 +8,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from simlearn import Curve, Line, Metric, Simulator
+from simlearn import Curve, Line, Metric, Place, Simulator
 from simlearn.analysis import growth
 from simlearn.analysis.growth import Spectrum
 from simlearn.analysis.symplectic import divergence
 from simlearn.dynamics import HamiltonianField, SplitField, VectorField
-from simlearn_checks.batch import spread
 from simlearn_checks.common import per
+from simlearn_checks.starts import spread
 from simlearn_checks.symplectic import form_weights, pairing
 from simlearn_checks.tangent import Setting
 
 DRAWN = 4  # exponents whose convergence is drawn
+TOLD = 6  # exponents that get a line of their own
 PAIRED = 50  # steps after which the pairing of a Hamiltonian field is looked at
 
 
@@ -41,22 +42,22 @@ def structure(
     found: Spectrum, simulator: Simulator, where: Setting, transient: int
 ) -> list[Metric]:
     """What holds for exponents of any value: dimension, sum rule, pairing."""
-    told: list[Metric] = []
+    rules: list[Metric] = []
     n, field = where.x.shape[1], simulator.dynamics
     whole = len(found.exponents) == n
     if whole or found.sum < 0:
-        told.append(Metric("Kaplan-Yorke dimension", growth.kaplan_yorke(found.exponents)))
+        rules.append(Metric("Kaplan-Yorke dimension", growth.kaplan_yorke(found.exponents)))
     if whole:
-        told.append(Metric("sum of all exponents", found.sum, unit="1/time"))
+        rules.append(Metric("sum of all exponents", found.sum, unit="1/time"))
         if isinstance(field, VectorField):
-            told.append(_sum_rule(found, simulator, where, transient))
+            rules.append(_sum_rule(found, simulator, where, transient))
     if whole and isinstance(field, HamiltonianField | SplitField):
         weights = form_weights(simulator, where.topology)
         assert weights is not None
         grown = pairing(simulator, where, weights, PAIRED)
         title = f"pairing of growth over {grown.steps} steps, |ln σ_i σ_n+1-i|"
-        told.append(Metric(title, grown.worst))
-    return told
+        rules.append(Metric(title, grown.worst))
+    return rules
 
 
 def _sum_rule(found: Spectrum, simulator: Simulator, where: Setting, transient: int) -> Metric:
@@ -111,3 +112,44 @@ def _convergence(found: Spectrum, wanted: Wanted | None, unit: str, label: str) 
             lines.append(Line(ends, level, "truth", name, wanted.source))
     caption = "Means over the orbits so far, with standard errors; they should settle on the lines."
     return Curve(lines, f"time after the transient{per(unit)}", label, caption)
+
+
+def told(found: Spectrum) -> list[Metric]:
+    """The first exponents with their errors."""
+    pairs = zip(found.exponents.tolist(), found.errors.tolist(), strict=True)
+    lines = [
+        Metric(f"exponent {k + 1}", value, unit="1/time", noise=error)
+        for k, (value, error) in enumerate(pairs)
+        if k < TOLD
+    ]
+    nearest = float(found.exponents.abs().min())
+    return [*lines, Metric("exponent nearest to zero", nearest, unit="1/time")]
+
+
+def words(found: Spectrum, wanted: Wanted | None) -> str:
+    """The finding in words."""
+    first, error = float(found.exponents[0]), float(found.errors[0])
+    text = f"The largest exponent is {first:.4g} ± {error:.2g} per unit of time"
+    if wanted is not None:
+        text += f" ({wanted.source}: {float(wanted.exponents[0]):.4g})"
+    if first > 3 / found.time:
+        text += f": errors grow e-fold in {1 / first:.3g}"
+    nearest = float(found.exponents.abs().min())
+    text += f". The one nearest to zero is {nearest:.2g} (3 / t is {3 / found.time:.2g})."
+    if len(found.exponents) > 1:
+        text += f" Together they are {found.sum:.5g}."
+    return text
+
+
+def lost_orbits(found: Spectrum) -> str:
+    """How many orbits were lost, in words."""
+    lost = found.lost[found.lost >= 0]
+    return (
+        f"{len(lost)} of {len(found.lost)} orbits left the region of the data, or the numbers, the "
+        f"first at step {int(lost.min())}."
+    )
+
+
+def first_lost(found: Spectrum) -> Place:
+    """Where the first orbit was lost."""
+    return Place(step=int(found.lost[found.lost >= 0].min()))

@@ -14,11 +14,18 @@ from simlearn.analysis.flat import Motion, doubled
 from simlearn.analysis.jacobian import jacobian, push
 from simlearn.analysis.symplectic import canonical, defect, mispairing
 from simlearn.dynamics import HamiltonianField, Map, SplitField
+from simlearn_checks import causes, remedies
 from simlearn_checks.common import positive, since
-from simlearn_checks.tangent import Setting, rough, setting, smooth
+from simlearn_checks.noise import DIGIT, between_halves
+from simlearn_checks.tangent import Setting, met_at, rough, setting, smooth
 
 LOOKS = 50  # at the growth along an orbit
 ROOM = 1e6  # growth between the largest and the smallest direction, beyond which rounding rules
+PAIRED = "growth, |ln σ_i σ_n+1-i| over some steps"
+REMEDIES = (
+    "Give an implicit scheme a smaller tolerance.",
+    "A state of (q, v) needs the masses as weights of the form (`form`).",
+)
 MEANING = (
     "a symplectic step keeps phase-space volume and, for a small step, an energy near the true "
     "one, over any length of time: no friction and no heating that nobody put in. It says nothing "
@@ -73,8 +80,8 @@ class SymplecticDefect(simlearn.Check):
         metrics = [
             trusted,
             Metric("share of orbits that stop being finite", lost, 0.0),
-            Metric("largest entry of JᵀΩJ − Ω", worst, self.limit),
-            Metric("growth, |ln σ_i σ_n+1-i| over some steps", grown.worst, self.pairing),
+            Metric("largest entry of JᵀΩJ − Ω", worst, self.limit, noise=between_halves(each)),
+            Metric(PAIRED, grown.worst, self.pairing, noise=grown.rounding),
         ]
         good = worst <= self.limit and grown.worst <= self.pairing
         blown = f" {lost:.0%} of the orbits stop being finite on the way." if lost else ""
@@ -84,12 +91,10 @@ class SymplecticDefect(simlearn.Check):
             f"{worst:.2g} at {len(each)} states; growth and decay pair to {grown.worst:.2g} over "
             f"{grown.steps} steps.{blown}{note}",
             {"Growth and decay": _fan(grown, since(evidence))},
-            (
-                "Use a symplectic scheme: Leapfrog or Yoshida4 for a SplitField, ImplicitMidpoint "
-                "(with a small tolerance) for any Hamiltonian.",
-                "A state of (q, v) needs the masses as weights of the form (`form`).",
-            ),
+            remedies.ranked(remedies.symplectic(simulator), REMEDIES),
             meaning=MEANING,
+            worst=met_at(evidence, plain.x[int(each.argmax())]),
+            causes=() if good else causes.told(causes.unsymplectic(simulator, evidence))[0],
         )
 
 
@@ -151,12 +156,15 @@ class Growth:
         steps: Over how many steps.
         t: ``[looks]`` times.
         logs: ``[looks, n]`` ln σ_i of the first orbit.
+        rounding: What rounding may make of the worst: a last digit of the largest σ, over the
+            smallest.
     """
 
     worst: float
     steps: int
     t: list[float]
     logs: Tensor
+    rounding: float = 0.0
 
 
 def pairing(simulator: Simulator, where: Setting, weights: Tensor, steps: int) -> Growth:
@@ -168,7 +176,8 @@ def pairing(simulator: Simulator, where: Setting, weights: Tensor, steps: int) -
     where, weights, _ = _with_copy(simulator, where, weights)
     found = [_paired(simulator, part, weights, steps) for part in where.parts()]
     worst, least = max(one.worst for one in found), min(one.steps for one in found)
-    return replace(found[0], worst=worst, steps=least)
+    rounding = max(one.rounding for one in found)
+    return replace(found[0], worst=worst, steps=least, rounding=rounding)
 
 
 def _paired(simulator: Simulator, where: Setting, weights: Tensor, steps: int) -> Growth:
@@ -176,7 +185,7 @@ def _paired(simulator: Simulator, where: Setting, weights: Tensor, steps: int) -
     plain, x, _ = canonical(_motion(simulator, where), where.x, weights)
     dt = simulator.dt
     product = torch.eye(x.shape[1], dtype=x.dtype).repeat(len(x), 1, 1)
-    worst, look, done = 0.0, max(1, steps // LOOKS), 0
+    worst, look, done, wide = 0.0, max(1, steps // LOOKS), 0, 0.0
     times, seen = [0.0], [torch.zeros(x.shape[1], dtype=x.dtype)]
     while done < steps:
         t = where.t0 + done * dt
@@ -188,12 +197,14 @@ def _paired(simulator: Simulator, where: Setting, weights: Tensor, steps: int) -
             worst = math.inf
             break
         logs = _logs(product)
-        if done > look and float((logs[:, 0] - logs[:, -1]).max()) > math.log(ROOM):
+        apart = float((logs[:, 0] - logs[:, -1]).max())
+        if done > look and apart > math.log(ROOM):
             break
+        wide = max(wide, apart)
         worst = max(worst, float(mispairing(product).max()))
         times.append(done * dt)
         seen.append(logs[0])
-    return Growth(worst, done, times, torch.stack(seen))
+    return Growth(worst, done, times, torch.stack(seen), DIGIT * math.exp(wide))
 
 
 def _logs(product: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from simlearn import (
     Evidence,
     Finding,
     Metric,
+    Place,
     Simulator,
     Topology,
     Trajectory,
@@ -24,7 +25,7 @@ from simlearn.analysis.flat import Motion
 from simlearn.analysis.jacobian import SMOOTH, defect
 from simlearn.dynamics import Map
 from simlearn.integrators import RK4
-from simlearn_checks.batch import spread
+from simlearn_checks.starts import spread
 
 FINE = 1e-5  # of the spread of the data, a step of the truth is wrong by at most
 NUMBERS = 500_000  # that the Jacobians of one group of anchors may hold
@@ -100,6 +101,17 @@ def setting(evidence: Evidence, anchors: int) -> Setting:
     scale = every.x.std(0) if len(every.x) > 1 else torch.ones_like(every.x[0])
     chosen = torch.tensor(spread(len(every.x), anchors))
     return replace(every.some(chosen), scale=_floored(scale))
+
+
+def met_at(evidence: Evidence, x: Tensor) -> Place:
+    """Where a held-out state ``[n]`` was met."""
+    for number, one in enumerate(evidence.held_out):
+        found = flat.states(one)
+        if found.shape[-1] == len(x) and bool((same := (found == x).all(-1)).any()):
+            step, system = divmod(int(same.flatten().int().argmax()), same.shape[1])
+            t = one.t if one.t.ndim == 1 else one.t[:, system]
+            return Place(number, time=float(t[step]))
+    return Place()
 
 
 def gathered(several: Sequence[Trajectory], systems: int | None = None) -> Setting:

@@ -24,6 +24,7 @@ COMMANDS = {
     "predict": ("fit", "rollouts of a trained simulator on the windows of the data"),
     "forecast": ("forecast", "roll a trained simulator out from the data, into a file"),
     "check": ("check", "the gate: judge a trained simulator and write the report"),
+    "config": ("config", "validate gate and fit configs: every fault, its line, the nearest name"),
     "doctor": ("doctor", "look at the environment: versions, device, disk, plugins; what to mend"),
 }
 

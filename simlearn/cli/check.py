@@ -2,218 +2,192 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from simlearn.archive import estimates, load
 from simlearn.catalog import Catalog
 from simlearn.cli import Options
-from simlearn.cli.parsing import Parser, load_yaml, parser, prepare
-from simlearn.cli.training_data import training_data
-from simlearn.component import ArchiveError, ConfigError, SimlearnError, build
-from simlearn.data.generate import System
-from simlearn.data.store import Dataset, read
-from simlearn.simulator import Simulator
+from simlearn.cli.baselines import compared, facts_of, place_of, update
+from simlearn.cli.check_help import DESCRIPTION, EPILOG
+from simlearn.cli.forecast_help import Formatter
+from simlearn.cli.judging import case_of, evidence_of, open_pair, overridden, provenance_of
+from simlearn.cli.judging import read_gate as read_gate
+from simlearn.cli.parsing import Parser, parser, prepare
+from simlearn.component import ArchiveError, ConfigError
 from simlearn.stability import gate
-from simlearn.stability.check import Check
-from simlearn.stability.evidence import Evidence
+from simlearn.stability.gatefile import GateFile, read_gate_file
 from simlearn.stability.report import Report
+from simlearn.stability.tables import printable
 
-SCHEMA = 1
-DESCRIPTION = """Judge a trained simulator; write report.json, junit.xml, summary.md, report.html.
-
-Exit code 0: every check of severity error passed. 1: the gate failed. Anything else: it could not
-be judged."""
+if TYPE_CHECKING:
+    from simlearn.cli.remedy import Search
 
 
 def run(command: str, argv: list[str], options: Options) -> int:
     """Load, judge, write, say."""
     known = prepare(options)
     given = _arguments(known).parse_args(argv)
-    suite, cases = read_gate(_gate_of(given), given.suite, known)
-    simulator, held_out = load(given.simulator, known), read(given.data)
-    out = gate.folder_for(given.out or Path(given.simulator) / "report")
-    evidence = _evidence(given, simulator, held_out, cases, known)
-    report = gate.check(
-        simulator,
-        evidence,
-        cases,
-        suite=suite,
-        provenance=_provenance(known, held_out, options),
-        tell=lambda line: print(line, flush=True),
-    )
+    limits = _limits(given)
+    if given.out or given.simulator:  # before anything can go wrong
+        gate.clear(given.out or Path(given.simulator) / "report")
+    asked = _gate_of(given)
+    out = Path(given.out or (asked.simulator or Path()) / "report")
+    if asked.simulator is not None:
+        gate.clear(out)
+    suite, entries = asked.suite(given.suite)
+    cases = [case_of(entry, asked.path, known) for entry in entries]
+    simulator, held_out = open_pair(asked, known)
+    search = None if limits is None else _search(asked, known, limits)
+    gate.folder_for(out)
+    evidence = evidence_of(asked, simulator, held_out, cases, known, _tell)
+    facts = facts_of(simulator, held_out, evidence)
+    place = place_of(asked) if given.update_baseline else None
+    compare = compared(asked, suite, facts, cases) if place is None else None
+    told = provenance_of(known, held_out, options.allow)
+    report = gate.check(simulator, evidence, cases, suite=suite, provenance=told, tell=_tell)
+    report = report if compare is None else compare(report)
     files = gate.write(report, out)
     for failure in known.announce(report):
         print(f"simlearn: {failure}")
     _say(report)
+    if place is not None and report.passed:
+        update(place, report, facts, simulator, evidence, cases, _tell)
+        _say_where(place, asked)
+    elif place is not None:
+        print(f"\n{place} was not written: only a simulator that passes its gate is a baseline")
     print(f"\ngate {'passed' if report.passed else 'FAILED'}: {files['report.html']}")
+    if search is not None:
+        search.seek(report, evidence, held_out, checks=cases, out=out)
     return 0 if report.passed else 1
 
 
+def _search(asked: GateFile, known: Catalog, limits: dict[str, Any]) -> Search:
+    """The search for remedies, with the config of the run, read before anything is judged."""
+    from simlearn.cli.remedy import Search
+
+    assert asked.simulator is not None
+    return Search.of(asked.simulator, known, limits)
+
+
+def _limits(given: Any) -> dict[str, Any] | None:
+    """How long remedies are looked for; None where nobody asked for any.
+
+    Raises:
+        ConfigError: There is a limit, and nothing it limits; or it is below zero.
+    """
+    limits = {"tries": given.remedy_tries, "seconds": given.remedy_seconds}
+    found = {name: one for name, one in limits.items() if one is not None}
+    if found and not given.remedy:
+        raise ConfigError(f"--remedy-{next(iter(found))} limits --remedy; give it, too.")
+    for name, one in found.items():
+        if not one >= 0:
+            raise ConfigError(f"--remedy-{name} is a number from 0, got {one}.")
+    return found if given.remedy else None
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)
+
+
 def _say(report: Report) -> None:
-    """The table, each summary, and what to do about what failed."""
+    """The table, each summary, and why what failed did, and what to do about it."""
     print(f"\n{report.to_text()}\n")
     for item in report.items:
-        print(f"{item.name}: {item.finding.summary}")
-        if item.finding.verdict == "not_applicable" and not item.optional:
+        finding = item.finding
+        print(printable(f"{item.name}: {finding.summary}"))
+        if finding.verdict == "not_applicable" and not item.optional:
             print("  (if that is acceptable, write `optional: true` beside the check in the gate)")
         if not item.good:
-            print("".join(f"  what to do: {remedy}\n" for remedy in item.finding.remedies), end="")
-    if not any(item.severity == "error" for item in report.items):
-        print("\nno check of this suite has severity error: nothing was proved, so it fails")
+            lines = [f"worst: {finding.worst}"] if finding.worst else []
+            lines += [f"likely cause: {cause}" for cause in finding.causes]
+            lines += [f"what to do: {remedy}" for remedy in finding.remedies]
+            print("".join(f"  {printable(line)}\n" for line in lines), end="")
+    for one in report.regressions:
+        mild = " (warning)" if one.severity == "warning" else ""
+        print(printable(f"worse than the baseline{mild}: {one}"))
+    if "baseline" in report.provenance and not report.regressions:
+        print(f"nothing is worse than {report.provenance['baseline']['file']}")
 
 
-def _evidence(
-    given: Any, simulator: Simulator, held_out: Dataset, cases: list[gate.Case], known: Catalog
-) -> Evidence:
-    """What the gate may look at."""
-    system = _system(held_out, known)
-    return Evidence(
-        held_out=held_out.trajectories,
-        training=training_data(
-            given.training_data,
-            simulator,
-            known,
-            any(case.check.asks_training for case in cases),
-            lambda line: print(line, flush=True),
-        ),
-        siblings=tuple(load(path, known) for path in given.sibling),
-        references=_references(given.reference, known),
-        estimates=estimates(simulator),
-        truth=None if system is None else system.truth().double(),
-        invariants={} if system is None else system.invariants(),
-        units=held_out.provenance.get("units", {}),
-        seed=given.seed,
-        processes=os.cpu_count() or 1,
-    )
+def _say_where(place: Path, asked: GateFile) -> None:
+    """How the next judgement is compared with it."""
+    if asked.baseline is None:
+        print(f"compare with it from now on: `baseline: {place.name}` in {asked.path}")
 
 
 def _arguments(known: Catalog) -> Parser:
     reader = parser("check", DESCRIPTION, known, [])
+    reader.formatter_class, reader.epilog = Formatter, EPILOG
     add = reader.add_argument
-    add("simulator", type=str, help="a run folder (runs/NAME) or an archive folder")
-    add("--data", type=str, required=True, help="held-out trajectories, FILE.h5")
-    add(
-        "--training-data",
-        type=str,
-        default=None,
-        help="what it was trained on, FILE.h5; found again where a check asks for it",
-    )
-    add("--sibling", action="append", default=[], help="the same model from another seed")
-    add("--reference", action="append", default=[], help="NAME=SIMULATOR, drawn, never judged")
-    add("--suite", type=str, default=None, help="which suite of the gate file")
-    add("-c", "--gate", type=str, default=None, help="GATE.yaml; SIMULATOR/gate.yaml by default")
-    add("--out", type=str, default=None, help="folder of the report; SIMULATOR/report by default")
-    add("--seed", type=int, default=0, help="seed of whatever a check draws")
+    text = "a run (runs/NAME) or an archive; the gate's `simulator:` by default"
+    add("simulator", type=str, nargs="?", help=text)
+    add("--data", type=str | None, default=None, help="held-out trajectories, FILE.h5")
+    text = "what it was trained on, FILE.h5; found again where a check asks for it"
+    add("--training-data", type=str | None, default=None, help=text)
+    text = "the same model from another seed (repeatable)"
+    add("--sibling", type=str, action="append", default=[], help=text)
+    text = "NAME=SIMULATOR, drawn, never judged (repeatable)"
+    add("--reference", type=str, action="append", default=[], help=text)
+    add("--suite", type=str | None, default=None, help="which suite of the gate file")
+    text = "GATE.yaml; SIMULATOR/gate.yaml by default"
+    add("-c", "--gate", type=str | None, default=None, help=text)
+    text = "numbers of an earlier simulator to compare with, FILE.json"
+    add("--baseline", type=str | None, default=None, help=text)
+    text = "write the numbers to --baseline, or beside the gate file, instead of comparing"
+    add("--update-baseline", action="store_true", help=text)
+    text = "folder of the report; SIMULATOR/report by default"
+    add("--out", type=str | None, default=None, help=text)
+    text = "of whatever a check draws; the gate's, or 0"
+    add("--seed", type=int | None, default=None, help=text)
+    text = "where the gate fails, try what the report advises; choose, confirm, write the winner"
+    add("--remedy", action="store_true", help=text)
+    text = "trainings of --remedy, at most; 6 by default"
+    add("--remedy-tries", type=int | None, default=None, help=text)
+    text = "begin no further training of --remedy after so many seconds"
+    add("--remedy-seconds", type=float | None, default=None, help=text)
     return reader
 
 
-def _gate_of(given: Any) -> Path:
-    """The gate that was named, or the one that was proposed with the run.
+def _gate_of(given: Any) -> GateFile:
+    """The gate that was named, or the one that was proposed with the run; options win over it.
 
     Raises:
         ConfigError: There is neither.
+        ArchiveError: There is no run.
     """
-    if given.gate is not None:
-        return Path(given.gate)
-    own = Path(given.simulator) / "gate.yaml"
-    if not own.parent.exists():
-        raise ArchiveError(f"There is no simulator at {own.parent}: no such folder.")
-    if not own.is_file():
-        raise ConfigError(f"The check needs a gate: -c GATE.yaml (there is no {own}).")
-    return own
+    path = given.gate
+    if path is None:
+        if given.simulator is None:
+            raise ConfigError(
+                "What is to be judged, and by what? simlearn check SIMULATOR --data FILE.h5 -c "
+                "GATE.yaml; `simlearn check --help` tells more."
+            )
+        path = Path(given.simulator) / "gate.yaml"
+        if not path.parent.exists():
+            raise ArchiveError(f"There is no simulator at {path.parent}: no such folder.")
+        if not path.is_file():
+            raise ConfigError(f"The check needs a gate: -c GATE.yaml (there is no {path}).")
+    return overridden(
+        read_gate_file(path),
+        simulator=_path(given.simulator),
+        data=_path(given.data),
+        training_data=_path(given.training_data),
+        siblings=tuple(Path(one) for one in given.sibling),
+        references=_references(given.reference),
+        seed=given.seed,
+        baseline=_path(given.baseline),
+    )
 
 
-def read_gate(path: Path, suite: str | None, known: Catalog) -> tuple[str, list[gate.Case]]:
-    """The checks of a suite.
-
-    Raises:
-        ConfigError: The file is no gate, has no such suite, or names an unknown check or argument.
-    """
-    body = load_yaml(path)
-    if body.get("schema") != SCHEMA:
-        raise ConfigError(
-            f"{path} has schema {body.get('schema')!r}; this simlearn reads gate files of schema "
-            f"{SCHEMA}."
-        )
-    suites = body.get("suites")
-    if not isinstance(suites, dict) or not suites:
-        raise ConfigError(f"{path} has no `suites:` with a list of checks each.")
-    if set(body) - {"schema", "suites"}:
-        raise ConfigError(
-            f"{path} has keys nobody reads: {sorted(set(body) - {'schema', 'suites'})}."
-        )
-    name = suite or ("full" if "full" in suites else next(iter(suites)))
-    if name not in suites:
-        raise ConfigError(f"{path} has no suite {name!r}; it has {', '.join(map(str, suites))}.")
-    entries = suites[name]
-    if not isinstance(entries, list) or not entries:
-        raise ConfigError(
-            f"{path}: suite {name!r} has no checks; a gate without checks judges nothing."
-        )
-    return name, [_case(entry, path, known) for entry in entries]
+def _path(given: str | None) -> Path | None:
+    return None if given is None else Path(given)
 
 
-def _case(entry: Any, path: Path, known: Catalog) -> gate.Case:
-    if isinstance(entry, str):
-        entry = {"class_path": entry}
-    if not isinstance(entry, dict) or "class_path" not in entry:
-        raise ConfigError(
-            f"{path}: a check is written as {{class_path: NAME, init_args: {{...}}}}, got "
-            f"{entry!r}."
-        )
-    extra = set(entry) - {"class_path", "init_args", "severity", "optional"}
-    severity, optional = entry.get("severity", "error"), entry.get("optional", False)
-    if extra or severity not in ("error", "warning") or not isinstance(optional, bool):
-        raise ConfigError(
-            f"{path}: {entry['class_path']} takes class_path, init_args, severity (error | "
-            "warning) and "
-            f"optional (true | false); got {entry!r}."
-        )
-    reader = parser("check", "", known, [path])
-    reader.add_argument("--check", type=Check, required=True)
-    spec = {"class_path": str(entry["class_path"]), "init_args": entry.get("init_args") or {}}
-    built = reader.instantiate_classes(reader.parse_object({"check": spec}))
-    return gate.Case(built.check, severity, optional)
-
-
-def _references(given: list[str], known: Catalog) -> dict[str, Any]:
-    found = {}
+def _references(given: list[str]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
     for one in given:
         name, mark, path = one.partition("=")
-        if not mark or not name:
-            raise ConfigError(f"--reference wants NAME=SIMULATOR, got {one!r}.")
-        found[name] = load(path, known)
+        if not mark or not name or name in found:
+            raise ConfigError(f"--reference wants NAME=SIMULATOR, each name once, got {one!r}.")
+        found[name] = Path(path)
     return found
-
-
-def _system(data: Dataset, known: Catalog) -> System | None:
-    """The system that the data were drawn from, where its plugin is here."""
-    description = data.provenance.get("generator")
-    if not isinstance(description, dict) or "class_path" not in description:
-        return None
-    try:
-        generator = build(description, known.find)
-    except SimlearnError:
-        return None
-    return generator if isinstance(generator, System) else None
-
-
-def _provenance(known: Catalog, data: Dataset, options: Options) -> dict[str, Any]:
-    from importlib.metadata import version
-
-    return {
-        "judged_with": {"simlearn": version("simlearn"), "torch": version("torch")},
-        "held_out": {"digest": data.digest, **data.provenance},
-        "plugins": [
-            {
-                "name": p.name,
-                "distribution": p.distribution,
-                "version": p.version,
-                "status": p.status,
-            }
-            for p in known.plugins
-        ],
-        "allow_import": options.allow,
-    }

@@ -9,12 +9,12 @@ import difflib
 import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jsonargparse
-import yaml
 
 from simlearn import catalog
 from simlearn.catalog import Catalog
@@ -24,6 +24,7 @@ from simlearn.data.generate import DatasetGenerator
 from simlearn.dynamics.base import Dynamics
 from simlearn.integrators.base import Integrator
 from simlearn.stability.check import Check
+from simlearn.stability.yamlfile import load_yaml
 from simlearn.training.objective import Objective
 from simlearn.training.stabilizer import Stabilizer
 from simlearn.training.start import Start
@@ -63,6 +64,19 @@ def prepare(options: Options) -> Catalog:
     return known
 
 
+@contextmanager
+def prepared(options: Options) -> Iterator[Catalog]:
+    """The same in a process that is not ours: its own settings of jsonargparse come back."""
+    settings: dict[str, Any] = jsonargparse._common.parsing_settings
+    before = dict(settings)
+    try:
+        with warnings.catch_warnings():
+            yield prepare(options)
+    finally:
+        settings.clear()
+        settings.update(before)
+
+
 def configs_in(argv: Sequence[str]) -> list[Path]:
     """The files given by -c or --config.
 
@@ -79,30 +93,6 @@ def configs_in(argv: Sequence[str]) -> list[Path]:
     for path in found:
         load_yaml(path)
     return found
-
-
-def load_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping.
-
-    Raises:
-        ConfigError: The file is missing, is no YAML, or is no mapping.
-    """
-    try:
-        body = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"There is no config {path}.") from error
-    except IsADirectoryError as error:
-        raise ConfigError(f"{path} is a folder; name a YAML file.") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is no UTF-8 text: {error}.") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error)
-        raise ConfigError(f"{path}{where}: no valid YAML: {problem}.") from error
-    if not isinstance(body, dict):
-        raise ConfigError(f"{path} must be a YAML mapping (key: value), got {type(body).__name__}.")
-    return body
 
 
 class OneMessage:
@@ -174,14 +164,24 @@ def _argument(found: re.Match[str], known: Catalog, key: str, short: str) -> Exp
 
 
 def _option(found: re.Match[str], known: Catalog, key: str, short: str) -> Explained:
-    group, _, name = found[1].rpartition(".")
+    group, _, name = ".".join(filter(None, found.groups())).rpartition(".")
     takes: list[str] = []
     if group in ("data", "model"):
         from simlearn.data.module import TrajectoryData
         from simlearn.training.module import SimulatorModule
 
         takes = list(arguments(TrajectoryData if group == "data" else SimulatorModule))
+    if group == "trainer":
+        from lightning.pytorch import Trainer
+
+        takes = list(arguments(Trainer))
     return f"{group or 'the command'} has no option {name}{_nearest(name, takes)}", name
+
+
+def _absent(found: re.Match[str], known: Catalog, key: str, short: str) -> Explained:
+    there = [name for name in dir(sys.modules.get(found[1])) if not name.startswith("_")]
+    near = difflib.get_close_matches(found[2], there, 1)
+    return f"{found[1]} has no {found[2]}{f'; did you mean {near[0]}?' if near else '.'}", found[2]
 
 
 def _missing(found: re.Match[str], known: Catalog, key: str, short: str) -> Explained:
@@ -196,13 +196,20 @@ def _type(found: re.Match[str], known: Catalog, key: str, short: str) -> Explain
     return f"wanted {wanted}, got {found[2]}.", found[2].split()[0]
 
 
+def _union(found: re.Match[str], known: Catalog, key: str, short: str) -> Explained:
+    wanted = re.sub(r"<class '([\w.]+)'>", r"\1", found[1]).replace("NoneType", "None")
+    return f"wanted {wanted.replace(', ', ' or ')}, got {found[2]}.", found[2].split()[0]
+
+
 _PATTERNS: tuple[tuple[str, Callable[[re.Match[str], Catalog, str, str], Explained]], ...] = (
     (r"Importing '([^']+)' is not allowed", _refused),
     (r"Expected a dot import path string: *(\S+)", _unknown),
     (r"Option '?([\w.]+)'? is not accepted", _argument),
-    (r"does not accept option '([\w.]+)'", _option),
+    (r"(?:Group '(\w+)' )?does not accept option '([\w.]+)'", _option),
+    (r"module '([\w.]+)' has no attribute '(\w+)'", _absent),
     (r"arguments are required: ([^\n]+)", _missing),
     (r"Expected (?:a |an )?(.+?)\. Got value: (\S+)", _type),
+    (r"Union subtypes\s+Subtypes: \[(.+)\]\n[\s\S]*Given value: (\S+)", _union),
 )
 
 

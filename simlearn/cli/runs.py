@@ -6,10 +6,11 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from simlearn.component import ArchiveError, ConfigError, EnvironmentFault
+from simlearn.lock import Lock
 
 RUNS = Path("runs")
 FOLDER = "SIMLEARN_RUN_FOLDER"  # how a process tells its children where the run is
@@ -125,28 +126,54 @@ def set_latest(folder: Path) -> None:
         print(f"simlearn: {link} could not be set to {folder.name}: {error}", file=sys.stderr)
 
 
-def checkpoint(resume: str | None, folder: Path) -> Path | None:
-    """The checkpoint that --resume names.
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """A run folder in which this training alone writes; made, if it is not there.
 
     Raises:
-        ArchiveError: It is not there.
+        EnvironmentFault: Another one does; process and host are named.
+    """
+    if not first_process():
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentFault(f"Cannot make the run folder {folder}: {error}.") from error
+    with Lock(folder / ".lock", f"The run folder {folder}"):
+        from simlearn.training.durable import tidy
+
+        tidy(folder)
+        yield
+
+
+def checkpoint(resume: str | None, folder: Path) -> Path | None:
+    """The checkpoint that --resume names, verified; None where "last" finds none at all.
+
+    Raises:
+        ArchiveError: It is missing or damaged; a sound one beside it is named.
     """
     if resume is None:
         return None
-    path = folder / "checkpoints" / "last.ckpt" if resume == "last" else Path(resume)
-    if not path.is_file():
-        raise ArchiveError(
-            f"There is no checkpoint {path}: the run has kept none yet, or --run names another. "
-            "Begin anew without --resume, or name a checkpoint file."
-        )
-    import torch
+    from simlearn.training.checkpoint import newest, read
 
+    kept = folder / "checkpoints"
+    if resume == "last":
+        return newest(kept, _say)
     try:
-        torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ArchiveError(
-            f"The checkpoint {path} is damaged or holds more than weights "
-            f"({type(error).__name__}). "
-            "Resume from another one, or train again."
-        ) from error
-    return path
+        read(resume)
+    except ArchiveError as error:
+        others = []
+        for place in (Path(resume).parent, kept):
+            with suppress(ArchiveError, OSError):
+                others.append(newest(place, lambda line: None))
+        sound = next(filter(None, others), None)
+        if sound is None:
+            raise
+        raise ArchiveError(f"{error} A sound one: --resume {sound}") from error
+    return Path(resume)
+
+
+def _say(line: str) -> None:
+    if first_process():
+        print(f"simlearn: {line}", file=sys.stderr)

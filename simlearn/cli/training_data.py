@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from simlearn.catalog import Catalog
-from simlearn.component import SimlearnError, build
+from simlearn.component import DataError, SimlearnError, build
 from simlearn.data.generate import DatasetGenerator, sample_times
 from simlearn.data.store import read
 from simlearn.simulator import Simulator
@@ -16,7 +16,7 @@ from simlearn.training.record import ranges
 
 
 def training_data(
-    given: str | None,
+    given: Path | str | None,
     simulator: Simulator,
     known: Catalog,
     wanted: bool,
@@ -25,38 +25,50 @@ def training_data(
     """What was named, or what the archive says it was trained on: its file, or drawn anew.
 
     Only data whose SHA-256 is that of the training are taken. Nothing is looked for where no check
-    asks for it, and nothing is raised: a check that cannot do without says so itself.
+    asks for it. Where nothing is found, the reason is told and nothing is raised: a check that
+    cannot do without says so itself.
     """
     if given is not None:
         return read(given).trajectories
-    kept = simulator.provenance.get("data", {})
-    if not wanted or not isinstance(kept, Mapping):
+    if not wanted:
         return ()
     try:
-        found = _found(kept, known, tell)
-    except SimlearnError:
+        return _found(simulator, known, tell)
+    except SimlearnError as error:
+        tell(f"training data not found again: {error} --training-data FILE.h5 brings them.")
         return ()
-    told = simulator.provenance.get("training", {})
-    found = found[: int(told.get("trajectories", 0))]  # what was held out comes last
-    if not found or ranges(found)["sha256"] != told.get("sha256"):
-        return ()
-    return found
 
 
 def _found(
+    simulator: Simulator, known: Catalog, tell: Callable[[str], None]
+) -> Sequence[Trajectory]:
+    """The data that the archive names, if they are those of the training."""
+    kept, told = (simulator.provenance.get(name) for name in ("data", "training"))
+    if not isinstance(kept, Mapping) or not isinstance(told, Mapping) or "sha256" not in told:
+        raise DataError("The archive does not say what it was trained on.")
+    found = _read(kept, tell) if "file" in kept else _drawn(kept, known, tell)
+    found = found[: int(told.get("trajectories", 0))]  # what was held out comes last
+    if not found or ranges(found)["sha256"] != told["sha256"]:
+        raise DataError("These are not the data of the training: their SHA-256 is another.")
+    return found
+
+
+def _read(kept: Mapping[str, Any], tell: Callable[[str], None]) -> Sequence[Trajectory]:
+    path = Path(str(kept["file"]))
+    if not path.is_file():
+        raise DataError(f"It was trained on {path}, which is not here.")
+    tell(f"training data: {path}")
+    return list(read(path).trajectories)
+
+
+def _drawn(
     kept: Mapping[str, Any], known: Catalog, tell: Callable[[str], None]
 ) -> Sequence[Trajectory]:
-    if "file" in kept:
-        path = Path(str(kept["file"]))
-        if not path.is_file():
-            return ()
-        tell(f"training data: {path}")
-        return list(read(path).trajectories)
     if not isinstance(kept.get("generator"), Mapping):
-        return ()
+        raise DataError("The archive names neither a file nor a generator of its data.")
     generator = build(kept["generator"], known.find)
     if not isinstance(generator, DatasetGenerator):
-        return ()
+        raise DataError(f"{type(generator).__name__} is no generator of data.")
     tell(f"training data: drawn anew by {type(generator).__name__}, as for the training")
     times = sample_times(int(kept["steps"]), float(kept["dt"]))
     return list(generator.draw(range(int(kept["count"])), times, int(kept["seed"])))

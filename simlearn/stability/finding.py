@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
+from simlearn.stability.failure import Place
+
 Verdict = Literal["pass", "fail", "not_applicable"]
 
 
@@ -20,7 +22,10 @@ class Metric:
         limit: What it is held against; None where it is only told.
         sense: "max" if the value may be at most the limit, "min" if at least.
         unit: Unit of value and limit.
-        noise: Uncertainty of the value; a value this near to its limit is flagged.
+        noise: Uncertainty of the value, one standard error where it is a statistic; of a maximum
+            over some states or times, what other ones could have made of it. A value this near to
+            its limit is flagged. 0 where there is none: counts, and values that have their
+            uncertainty inside, such as the end of an interval.
         beside: The same number for the references, never judged.
     """
 
@@ -152,10 +157,13 @@ class Finding:
         metrics: The numbers.
         summary: One paragraph in plain words.
         curves: Pictures by title.
-        remedies: What to do about a failure, best first.
+        remedies: What to do about a failure, best first; a `Remedy` where a program can do it.
         films: Moving pictures by title; they, too, stay out of the JSON.
         meaning: What such a finding says about a simulator, and what it does not say.
         details: What programs may want of it, in plain JSON types; the report's JSON keeps it.
+        worst: Where it is worst.
+        causes: Likely causes of a failure, as far as there is evidence, most likely first; also
+            what was looked at and is none.
     """
 
     verdict: Verdict
@@ -166,6 +174,8 @@ class Finding:
     films: Mapping[str, Film] = field(default_factory=dict)
     meaning: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
+    worst: Place | None = None
+    causes: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -178,12 +188,14 @@ class Finding:
         films: Mapping[str, Film] | None = None,
         meaning: str = "",
         details: Mapping[str, Any] | None = None,
+        worst: Place | None = None,
+        causes: Sequence[str] = (),
     ) -> Self:
         """A finding whose verdict follows from its metrics; no metric at all is a failure."""
         good = bool(metrics) and all(metric.passed for metric in metrics)
         verdict: Verdict = "pass" if good else "fail"
         told = tuple(metrics), summary, curves or {}, tuple(remedies), films or {}
-        return cls(verdict, *told, meaning, details or {})
+        return cls(verdict, *told, meaning, details or {}, worst, tuple(causes))
 
     @classmethod
     def not_applicable(cls, reason: str) -> Self:

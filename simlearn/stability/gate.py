@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ import torch
 from simlearn.component import ConfigError, DataError, EnvironmentFault, describe
 from simlearn.simulator import Simulator
 from simlearn.stability.check import Check
-from simlearn.stability.evidence import Evidence
+from simlearn.stability.evidence import Evidence, one_thread
 from simlearn.stability.junit import to_junit
 from simlearn.stability.render import to_html
 from simlearn.stability.report import Item, Report, Severity
+
+FILES = ("report.json", "junit.xml", "summary.md", "report.html")
 
 
 @dataclass(frozen=True)
@@ -66,18 +69,44 @@ def check(
         raise ConfigError(
             "A gate without checks judges nothing. Name at least one check in the suite."
         )
-    _refuse_other_states(simulator, evidence)
-    judged, evidence = _double(simulator), _doubled(evidence)
+    judge = Judge(simulator, evidence)
     cases = [one if isinstance(one, Case) else Case(one) for one in checks]
     items = []
-    with _one_thread():
-        for number, case in enumerate(cases, 1):
-            name = type(case.check).__name__
-            if tell is not None:
-                tell(f"[{number}/{len(cases)}] {name} ...")
-            items.append(_judged(case, judged, evidence))
+    for number, case in enumerate(cases, 1):
+        if tell is not None:
+            tell(f"[{number}/{len(cases)}] {type(case.check).__name__} ...")
+        items.append(judge.item(case))
     kept = {**simulator.provenance, **(provenance or {})}
     return Report(simulator.name, suite, tuple(items), kept, tuple(evidence.references))
+
+
+class Judge:
+    """Judges one simulator, one check at a time; rollouts are shared among the checks.
+
+    Args:
+        simulator: What is judged; it is copied, not changed.
+        evidence: What it is held against.
+
+    Raises:
+        DataError: The evidence holds states of another dimension.
+    """
+
+    def __init__(self, simulator: Simulator, evidence: Evidence):
+        _refuse_other_states(simulator, evidence)
+        self.simulator, self.evidence = _double(simulator), _doubled(evidence)
+
+    def item(self, case: Case) -> Item:
+        """What a check finds, in float64 on one thread.
+
+        Raises:
+            DataError: The evidence is too short for it.
+        """
+        began = time.monotonic()
+        with one_thread():
+            finding = case.check.run(self.simulator, self.evidence)
+        spent = time.monotonic() - began
+        told, name = describe(case.check)["init_args"], type(case.check).__name__
+        return Item(name, told, finding, case.severity, case.optional, spent)
 
 
 def _refuse_other_states(simulator: Simulator, evidence: Evidence) -> None:
@@ -88,15 +117,6 @@ def _refuse_other_states(simulator: Simulator, evidence: Evidence) -> None:
         if dim is not None and one.dim != dim:
             kind = type(simulator.dynamics).__name__
             raise DataError(f"The data hold states of {one.dim} columns, {kind} takes {dim}.")
-
-
-def _judged(case: Case, simulator: Simulator, evidence: Evidence) -> Item:
-    began = time.monotonic()
-    finding = case.check.run(simulator, evidence)
-    spent = time.monotonic() - began
-    told = describe(case.check)
-    name = type(case.check).__name__
-    return Item(name, told["init_args"], finding, case.severity, case.optional, spent)
 
 
 def _double(simulator: Simulator) -> Simulator:
@@ -114,18 +134,8 @@ def _doubled(evidence: Evidence) -> Evidence:
     )
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def folder_for(path: Path | str) -> Path:
-    """The folder of a report, made and probed before hours of judging.
+def folder_for(path: Path | str, what: str = "the report") -> Path:
+    """The folder of what will be written, made and probed before hours of judging.
 
     Raises:
         EnvironmentFault: It cannot be written.
@@ -133,12 +143,26 @@ def folder_for(path: Path | str) -> Path:
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".probe"
+        probe = path / f".{os.getpid()}.probe"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
-        raise EnvironmentFault(f"Cannot write the report into {path}: {error}.") from error
+        raise EnvironmentFault(f"Cannot write {what} into {path}: {error}.") from error
     return path
+
+
+def clear(folder: Path | str) -> None:
+    """Remove an earlier report: what ends without a verdict leaves none to be read.
+
+    Raises:
+        EnvironmentFault: It cannot be removed.
+    """
+    try:
+        for name in FILES:
+            if (Path(folder) / name).is_file():
+                (Path(folder) / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise EnvironmentFault(f"Cannot remove the report in {folder}: {error}.") from error
 
 
 def write(report: Report, folder: Path | str) -> dict[str, Path]:
@@ -150,18 +174,16 @@ def write(report: Report, folder: Path | str) -> dict[str, Path]:
         EnvironmentFault: The folder cannot be written.
     """
     folder = Path(folder)
-    texts = {
-        "report.json": report.to_json(),
-        "junit.xml": to_junit(report),
-        "summary.md": report.to_markdown(),
-        "report.html": to_html(report),
-    }
+    made = (report.to_json(), to_junit(report), report.to_markdown(), to_html(report))
+    partial = folder / f".{os.getpid()}.partial"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            partial = folder / f".{name}.partial"
+        for name, text in zip(FILES, made, strict=True):
             partial.write_text(text, encoding="utf-8")
             partial.replace(folder / name)
     except OSError as error:
         raise EnvironmentFault(f"Cannot write the report into {folder}: {error}.") from error
-    return {name: folder / name for name in texts}
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+    return {name: folder / name for name in FILES}

@@ -11,7 +11,9 @@ from jinja2 import Environment, PackageLoader, select_autoescape
 
 from simlearn.stability.draw import gif, picture, place, still, thinned
 from simlearn.stability.finding import Curve, Film
-from simlearn.stability.report import Report, measured, number
+from simlearn.stability.report import Report
+from simlearn.stability.tables import limit, marginal, measured, number, titles, verdict
+from simlearn.stability.watched import watched, without
 
 TABLE_ROWS = 24
 MOMENTS = 8
@@ -40,9 +42,29 @@ def to_html(report: Report) -> str:
         report=report,
         pictures=pictures,
         ladder=_ladder(report.provenance.get("ladder")),
-        number=number,
+        training=[_curve(title, curve) for title, curve in watched(report.provenance)],
+        provenance=without(report.provenance),
+        titles=titles(report),
+        verdict=verdict(report),
+        marginal=marginal(report),
+        arguments=[_arguments(item.arguments) for item in report.items],
+        limit=limit,
         measured=measured,
+        number=number,
     )
+
+
+def _arguments(given: Mapping[str, Any]) -> str:
+    """What a check was asked, in words; what was left out is left out."""
+    return ", ".join(f"{name} {_said(one)}" for name, one in given.items() if one is not None)
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_said(one)}" for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_said(one) for one in value)
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def _ladder(record: Any) -> dict[str, Any] | None:
@@ -140,7 +162,7 @@ def _curve(title: str, curve: Curve) -> dict[str, Any]:
         "title": title,
         "caption": curve.caption,
         "alt": f"{curve.y_label} against {x_label}; lines: {', '.join(labels) or 'one'}.",
-        "still": _data("png", picture(curve)),
+        "still": _data("png", picture(curve)) if curve.lines else "",
         "tables": _curve_tables(curve, x_label),
     }
 

@@ -1,4 +1,4 @@
-"""The report of a gate: frozen, and written as JSON, JUnit, Markdown and a terminal table."""
+"""The report of a gate: frozen, and written as JSON, Markdown and a terminal table."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from simlearn.stability.finding import Finding, Metric
+from simlearn.stability.failure import Remedy
+from simlearn.stability.finding import Finding
+from simlearn.stability.tables import markdown, number, table
 
 SCHEMA = 1
 Severity = Literal["error", "warning"]
@@ -43,6 +45,45 @@ class Item:
 
 
 @dataclass(frozen=True)
+class Regression:
+    """A metric that is worse than its baseline, by more than is allowed.
+
+    Attributes:
+        check: Class of the check.
+        arguments: Its arguments.
+        metric: Name of the metric.
+        value: What was measured; NaN where nothing was.
+        baseline: What it was.
+        allowed: By how much it might have been worse.
+        sense: "max" if more is worse, "min" if less is.
+        unit: Unit of all three.
+        severity: That of the check; "error" fails the gate.
+    """
+
+    check: str
+    arguments: Mapping[str, Any]
+    metric: str
+    value: float
+    baseline: float
+    allowed: float
+    sense: Literal["max", "min"] = "max"
+    unit: str = ""
+    severity: Severity = "error"
+
+    @property
+    def bound(self) -> float:
+        """The worst value that would have been no regression."""
+        return self.baseline + (self.allowed if self.sense == "max" else -self.allowed)
+
+    def __str__(self) -> str:
+        told = [number(one) for one in (self.baseline, self.value, self.bound)]
+        most = "at most" if self.sense == "max" else "at least"
+        was, now, bound = (f"{one} {self.unit}".rstrip() for one in told)
+        missing = "not measured" if math.isnan(self.value) else now
+        return f"{self.check}, {self.metric}: {was} -> {missing}, allowed {most} {bound}"
+
+
+@dataclass(frozen=True)
 class Report:
     """The word of a gate.
 
@@ -52,6 +93,7 @@ class Report:
         items: The checks in order.
         provenance: Where the simulator comes from, versions, plugins.
         references: Names of what was drawn beside.
+        regressions: Metrics that are worse than the baseline allows.
     """
 
     simulator: str
@@ -59,12 +101,17 @@ class Report:
     items: Sequence[Item]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     references: Sequence[str] = ()
+    regressions: Sequence[Regression] = ()
 
     @property
     def passed(self) -> bool:
-        """Whether every check of severity error is good; no check at all is no pass."""
+        """Whether all checks of severity error are good, and none of them became worse.
+
+        No check at all is no pass.
+        """
         judged = [item for item in self.items if item.severity == "error"]
-        return bool(judged) and all(item.good for item in judged)
+        worse = any(one.severity == "error" for one in self.regressions)
+        return bool(judged) and all(item.good for item in judged) and not worse
 
     def to_json(self) -> str:
         """The report as JSON; numbers that are none are written as strings."""
@@ -75,122 +122,35 @@ class Report:
             "suite": self.suite,
             "references": list(self.references),
             "checks": [_item(item) for item in self.items],
+            "regressions": [{**vars(one), "bound": one.bound} for one in self.regressions],
             "provenance": self.provenance,
         }
         return (
-            json.dumps(_plain(body), indent=2, sort_keys=True, allow_nan=False, default=str) + "\n"
+            json.dumps(plain(body), indent=2, sort_keys=True, allow_nan=False, default=str) + "\n"
         )
 
     def to_markdown(self) -> str:
-        """A table for the summary page of a CI run."""
-        head = ["", "check", "metric", "value", "limit", *self.references]
-        lines = [
-            f"## simlearn gate: {'passed' if self.passed else 'FAILED'}",
-            "",
-            f"{_cell(self.simulator)}, suite {_cell(self.suite)}",
-            "",
-            "| " + " | ".join(map(_cell, head)) + " |",
-            "|" + " --- |" * len(head),
-        ]
-        lines += ["| " + " | ".join(_cell(c) for c in row) + " |" for row in self._rows()]
-        lines += ["", *(f"* **{i.name}**: {_cell(i.finding.summary)}" for i in self.items)]
-        return "\n".join(lines) + "\n"
+        """The summary page of a CI run: what was judged, what failed and why, the rest folded."""
+        return markdown(self)
 
     def to_text(self) -> str:
         """A table for a terminal."""
-        rows = [["", "check", "metric", "value", "limit", *self.references], *self._rows()]
-        widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-        lines = [
-            "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows
-        ]
-        lines.insert(1, "  ".join("-" * w for w in widths))
-        return "\n".join(lines)
-
-    def _rows(self) -> list[list[str]]:
-        rows = []
-        for item in self.items:
-            name = item.name if item.severity == "error" else f"{item.name} (warning)"
-            if not item.finding.metrics:
-                rows.append(
-                    [
-                        _mark(item.good),
-                        name,
-                        item.finding.verdict,
-                        "",
-                        "",
-                        *[""] * len(self.references),
-                    ]
-                )
-            for metric in item.finding.metrics:
-                mark = "" if metric.limit is None and metric.passed else _mark(metric.passed)
-                beside = [
-                    number(metric.beside[r]) if r in metric.beside else "" for r in self.references
-                ]
-                rows.append([mark, name, metric.name, _value(metric), _limit(metric), *beside])
-                name = ""
-        return rows
+        return table(self)
 
 
-def _mark(good: bool) -> str:
-    return "ok" if good else "FAIL"
-
-
-def number(value: float) -> str:
-    """Four digits, and no exponent where people read without one."""
-    if 1e4 <= abs(value) < 1e7:
-        return f"{value:.0f}"
-    return f"{value:.1f}" if 1e3 <= abs(value) < 1e4 else f"{value:.4g}"
-
-
-def measured(metric: Metric) -> str:
-    """Value, uncertainty and unit."""
-    spread = ""
-    if metric.noise > 0:
-        spread = f" ± {metric.noise:.0f}" if metric.noise >= 100 else f" ± {metric.noise:.2g}"
-    return f"{number(metric.value)}{spread} {metric.unit}".strip()
-
-
-def _value(metric: Metric) -> str:
-    flag = " (within noise of the limit)" if metric.marginal else ""
-    return measured(metric) + flag
-
-
-def _limit(metric: Metric) -> str:
-    if metric.limit is None:
-        return ""
-    return f"{'≤' if metric.sense == 'max' else '≥'} {number(metric.limit)}"
-
-
-def row(metric: Metric) -> str:
-    """A metric in one line."""
-    return f"{metric.name}: {_value(metric)}, limit {_limit(metric) or 'none'}"
-
-
-def _cell(text: str) -> str:
-    for mark, safe in (
-        ("\\", "\\\\"),
-        ("|", "\\|"),
-        ("\n", " "),
-        ("<", "&lt;"),
-        ("[", "\\["),
-        ("]", "\\]"),
-    ):
-        text = text.replace(mark, safe)
-    return text
-
-
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Numbers that are none as text, however deep they lie."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
 
 
 def _item(item: Item) -> dict[str, Any]:
+    remedies = [one for one in item.finding.remedies if isinstance(one, Remedy)]
     metrics = [
         {
             "name": m.name,
@@ -213,8 +173,12 @@ def _item(item: Item) -> dict[str, Any]:
         "verdict": item.finding.verdict,
         "good": item.good,
         "summary": item.finding.summary,
+        "meaning": item.finding.meaning,
         "details": dict(item.finding.details),
-        "remedies": list(item.finding.remedies),
+        "worst": None if item.finding.worst is None else item.finding.worst.told(),
+        "causes": list(item.finding.causes),
+        "remedies": [str(one) for one in item.finding.remedies],
+        "actions": [one.told() for one in remedies if one.action],
         "seconds": round(item.seconds, 3),
         "metrics": metrics,
     }

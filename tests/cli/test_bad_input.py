@@ -220,7 +220,7 @@ def test_missing_things_have_their_codes(say, trained, tmp_path):
         )[0]
         == 2
     )
-    assert say("fit", "-c", trained / "tiny.yaml", "--resume")[0] == 7
+    assert say("validate", "-c", trained / "tiny.yaml", "--resume")[0] == 7
     assert say("fit", "-c", trained / "tiny.yaml", "--run", "../x")[0] == 2
 
 

@@ -51,7 +51,7 @@ def test_another_config_is_refused(tmp_path, monkeypatch, capsys):
 
 
 def test_a_resume_with_another_stabilizer_is_refused(tmp_path, monkeypatch, capsys):
-    """The checkpoint holds other weights than the config asks for: exit 7, one sentence."""
+    """What has changed is told; whoever allows it hears that the weights do not fit."""
     monkeypatch.chdir(tmp_path)
     body = {**CONFIG, "model": {**CONFIG["model"], "stabilizers": ["SubspaceProjection"]}}
     (tmp_path / "a.yaml").write_text(yaml.safe_dump(body))
@@ -59,6 +59,8 @@ def test_a_resume_with_another_stabilizer_is_refused(tmp_path, monkeypatch, caps
     assert cli.run(["fit", "-c", "a.yaml", "--run", "one"]) == 0
     resumed = ["fit", "-c", "b.yaml", "--run", "one", "--resume", "--trainer.max_epochs", "3"]
     assert cli.run(resumed) == 7
+    assert "model.stabilizers: [" in capsys.readouterr().err
+    assert cli.run([*resumed, "--allow-drift"]) == 7
     assert "holds other weights than the config asks for" in capsys.readouterr().err
 
 

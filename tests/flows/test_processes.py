@@ -78,7 +78,7 @@ def test_two_processes_equal_one_with_the_doubled_batch(here, shell):
     )
     assert resumed.returncode == 0, resumed.stderr
     kept = sorted(p.name for p in (here / "runs/batch8").glob("metrics*"))
-    assert kept == ["metrics-before.csv", "metrics.csv"]
+    assert kept == ["metrics.csv"]
 
 
 LBFGS = """

@@ -51,10 +51,14 @@ def test_train_from_config_then_gate(here, capsys):
     report = json.loads((run / "report/report.json").read_text())
     assert report["verdict"] == "pass"
     assert report["schema"] == 1
-    assert [c["check"] for c in report["checks"]] == ["Bounded", "EnergyDrift"]
+    assert [c["check"] for c in report["checks"]] == [
+        "Bounded",
+        "EnergyDrift",
+        "ForecastError",
+    ]
     assert report["provenance"]["held_out"]["generator"]["class_path"].endswith("MassSpring")
     suite = ElementTree.parse(run / "report/junit.xml").getroot().find("testsuite")
-    assert (suite.get("tests"), suite.get("failures")) == ("2", "0")
+    assert (suite.get("tests"), suite.get("failures")) == ("3", "0")
     assert "| ok | Bounded |" in (run / "report/summary.md").read_text()
     assert "data:image/png;base64," in (run / "report/report.html").read_text()
     saved = run / "config.yaml"
@@ -205,7 +209,8 @@ def test_a_strangers_plugin_generates_trains_and_passes_a_gate(here, shell):
     assert judged.returncode == 0, judged.stdout + judged.stderr
     (here / "short.yaml").write_text(SHORT)
     without = shell("check", "runs/fit", "--data", "test.h5", "-c", "short.yaml")
-    assert without.returncode == 0, "the trained energy is simlearn's own: no plugin is needed"
+    assert without.returncode == 4, "a gate that cannot have its truth must not become weaker"
+    assert "drawn by simlearn_duffing.Duffing" in without.stderr, without.stderr
 
 
 def test_a_broken_and_a_twin_plugin_do_not_stop_the_others(here, shell):

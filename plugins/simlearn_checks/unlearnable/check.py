@@ -13,6 +13,7 @@ from simlearn.analysis import directions
 from simlearn.analysis.flat import Motion, states
 from simlearn.analysis.jacobian import SMOOTH
 from simlearn_checks.common import positive
+from simlearn_checks.times import refuse, steps_in
 from simlearn_checks.unlearnable import advice, curves, figures, measured, parameters, words
 from simlearn_checks.unlearnable.case import Frame, Points, frame_of, points_of, step_at
 from simlearn_checks.unlearnable.clamped import Clamp, clamp
@@ -41,7 +42,8 @@ class UnlearnableDirections(simlearn.Check):
     each direction.
 
     Args:
-        horizon: Steps over which errors are followed.
+        horizon: Steps over which errors are followed, or periods of the held-out data
+            ("5 periods").
         anchors: Training states from which they are.
         noise: Noise of the data as a share of each column's spread: energy below it is none.
         tolerance: Distance from the data, in units of the spread, that counts as escaped; and the
@@ -55,14 +57,15 @@ class UnlearnableDirections(simlearn.Check):
 
     def __init__(
         self,
-        horizon: int = 200,
+        horizon: int | str = 200,
         anchors: int = 64,
         noise: float = 1e-5,
         tolerance: float = 0.1,
         neighbours: int | None = None,
         allow_neutral: bool = False,
     ):
-        positive(horizon=horizon, anchors=anchors, tolerance=tolerance)
+        positive(anchors=anchors, tolerance=tolerance)
+        refuse(horizon)
         if not noise >= 0 or not tolerance < 1:
             raise simlearn.ConfigError(
                 f"UnlearnableDirections needs noise >= 0 and tolerance < 1, got {noise} and "
@@ -78,6 +81,7 @@ class UnlearnableDirections(simlearn.Check):
         Raises:
             DataError: There are no training data, or nothing can be learned from them.
         """
+        horizon = steps_in(self.horizon, simulator, evidence)
         time = training_time(simulator, evidence.training) if evidence.training else None
         frame = frame_of(simulator, evidence.training, self.noise, time, self.tolerance)
         many = max(FEWEST, min(self.anchors, TANGENTS // max(1, frame.normal.shape[1])))
@@ -91,12 +95,12 @@ class UnlearnableDirections(simlearn.Check):
             return _unsmooth(wrong)
         refuse_strangers(simulator, evidence.siblings)
         fresh = [step_at(one, points, frame.scale) for one in drawn(simulator, evidence.seed)]
-        found = self._outside(step, frame, points, fresh, simulator.dt, evidence)
-        free, seeds = self._rest(simulator, evidence, frame, points, found)
-        resolution = measured.resolution(simulator.dt, self.horizon)
+        found = self._outside(step, frame, points, fresh, simulator.dt, evidence, horizon)
+        free, seeds = self._rest(simulator, evidence, frame, points, found, horizon)
+        resolution = measured.resolution(simulator.dt, horizon)
         said = directions.verdict(found.exponents, found.errors, resolution)
         told = words.Told(
-            said, frame, found, free, seeds, simulator, self.horizon, self.tolerance, points
+            said, frame, found, free, seeds, simulator, horizon, self.tolerance, points
         )
         more = parameters.of(simulator, evidence)
         metrics = [Metric("Jacobian self-check", wrong, SMOOTH), *self._metrics(told)]
@@ -107,6 +111,8 @@ class UnlearnableDirections(simlearn.Check):
             advice.remedies(told),
             meaning=words.MEANING,
             details=figures.vectors(told),
+            worst=None if told.clamp is None else told.clamp.worst,
+            causes=advice.causes(told),
         )
 
     def _outside(
@@ -117,13 +123,14 @@ class UnlearnableDirections(simlearn.Check):
         fresh: list[Motion],
         dt: float,
         evidence: Evidence,
+        horizon: int,
     ) -> Outside:
         if self.neighbours is None:
-            return measured.outside(step, frame, points, fresh, self.horizon, dt, evidence.seed)
+            return measured.outside(step, frame, points, fresh, horizon, dt, evidence.seed)
         samples = torch.cat([states(one).flatten(0, 1) for one in evidence.training]) / frame.scale
-        return measured.curved(
-            step, points, samples, self.neighbours, self.horizon, dt, evidence.seed
-        )[0]
+        return measured.curved(step, points, samples, self.neighbours, horizon, dt, evidence.seed)[
+            0
+        ]
 
     def _rest(
         self,
@@ -132,6 +139,7 @@ class UnlearnableDirections(simlearn.Check):
         frame: Frame,
         points: Points,
         found: Outside,
+        horizon: int,
     ) -> tuple[Clamp | None, Memory | None]:
         """Free and clamped rollouts, and what siblings say; flat data only."""
         normal = found.normal
@@ -139,8 +147,8 @@ class UnlearnableDirections(simlearn.Check):
             return None, None
         free = None
         if normal.shape[1]:
-            free = clamp(simulator, evidence, frame, normal, self.horizon, self.tolerance)
-        return free, memory(simulator, evidence, frame, points, normal, self.horizon)
+            free = clamp(simulator, evidence, frame, normal, horizon, self.tolerance)
+        return free, memory(simulator, evidence, frame, points, normal, horizon)
 
     def _metrics(self, told: words.Told) -> list[Metric]:
         frame, found = told.frame, told.found
@@ -154,12 +162,12 @@ class UnlearnableDirections(simlearn.Check):
         if not count:
             return metrics
         largest, error = found.largest
-        margin = (2 * found.errors).clamp_min(measured.resolution(told.simulator.dt, self.horizon))
+        margin = (2 * found.errors).clamp_min(measured.resolution(told.simulator.dt, told.horizon))
         bounds = found.exponents + (-margin if self.allow_neutral else margin)
         bound = float(bounds.max())
         name = "L − margin" if self.allow_neutral else "L + margin"
         metrics += [
-            Metric("largest transverse exponent L", largest, unit="1/time", noise=2 * error),
+            Metric("largest transverse exponent L", largest, unit="1/time", noise=error),
             Metric(
                 f"{name} (below zero: {'not unstable' if self.allow_neutral else 'ok'})",
                 bound,

@@ -7,13 +7,13 @@ import simlearn
 from simlearn import DataError, Evidence, Simulator, Topology, Trajectory
 from simlearn.dynamics import HenonMap
 from simlearn.integrators import RK4, Leapfrog
-from simlearn_checks import batch
+from simlearn_checks import batch, starts
 from simlearn_mechanics import DrivenPendulum, HenonHeiles, SpringGraph
 
 
 def test_a_flock_is_its_rollouts_one_by_one(henon_heiles):
     one = Simulator(HenonHeiles().truth(), Leapfrog(), 0.1)
-    begins = batch.starts(henon_heiles, 6, 10)
+    begins = starts.starts(henon_heiles, 6, 10)
     assert len(begins) == 6
     flock = batch.together(one, begins, 40, 5)
     assert flock.lost.tolist() == [-1] * 6
@@ -74,28 +74,28 @@ def test_control_inputs_and_start_times_are_each_ones_own():
 
 def test_starts_are_spread_and_no_more_than_there_are(tracks):
     evidence = Evidence(tracks(2, 2, steps=50))
-    found = batch.starts(evidence, 10, 5)
+    found = starts.starts(evidence, 10, 5)
     firsts = [float(one.t[0]) for one in found]
     assert firsts == pytest.approx([0, 1.1, 2.2, 3.4, 4.5] * 2, abs=0.11)
     assert all(one.steps == 5 for one in found)
-    assert len(batch.starts(evidence, 1000, 1)) == 100
-    assert len(batch.starts(Evidence(tracks(5, 2)), 3)) == 3
+    assert len(starts.starts(evidence, 1000, 1)) == 100
+    assert len(starts.starts(Evidence(tracks(5, 2)), 3)) == 3
     with pytest.raises(DataError, match="51 samples in a row"):
-        batch.starts(evidence, 10, 51)
+        starts.starts(evidence, 10, 51)
     with pytest.raises(DataError, match="held-out trajectory"):
-        batch.starts(Evidence(), 10)
+        starts.starts(Evidence(), 10)
 
 
 def test_steps_and_samples_have_to_meet(tracks):
     (one,) = tracks(1, 2, steps=20, dt=0.1)
-    assert batch.grid(one, 0.1) == (1, 1)
-    assert batch.grid(one, 0.02) == (5, 1)
-    assert batch.grid(one, 0.3) == (1, 3)
+    assert starts.grid(one, 0.1) == (1, 1)
+    assert starts.grid(one, 0.02) == (5, 1)
+    assert starts.grid(one, 0.3) == (1, 3)
     with pytest.raises(DataError, match="neither is a"):
-        batch.grid(one, 0.07)
+        starts.grid(one, 0.07)
     uneven = Trajectory(one.t**2, one.x, one.topology)
     with pytest.raises(DataError, match="evenly spaced"):
-        batch.grid(uneven, 0.1)
+        starts.grid(uneven, 0.1)
 
 
 def test_the_climate_is_the_spread_of_the_states(tracks):
@@ -105,12 +105,12 @@ def test_the_climate_is_the_spread_of_the_states(tracks):
 
 def test_data_of_other_spacing_are_left_out(tracks):
     fine, coarse = tracks(2, 2, steps=30, dt=0.1), tracks(1, 2, steps=30, dt=0.2)
-    found = batch.evenly(Evidence((*coarse, *fine)), 0.1)
+    found = starts.evenly(Evidence((*coarse, *fine)), 0.1)
     assert (found.steps, found.skip) == (1, 1)
     assert [id(one) for one in found.evidence.held_out] == [id(one) for one in fine]
     assert "1 of 3 held-out trajectories are sampled otherwise and left out" in found.note
     whole = Evidence(fine)
-    assert batch.evenly(whole, 0.05).evidence is whole
-    assert batch.evenly(whole, 0.05).steps == 2
+    assert starts.evenly(whole, 0.05).evidence is whole
+    assert starts.evenly(whole, 0.05).steps == 2
     with pytest.raises(DataError, match="neither is a"):
-        batch.evenly(whole, 0.07)
+        starts.evenly(whole, 0.07)

@@ -8,7 +8,8 @@ import torch
 import simlearn
 from simlearn import ConfigError, Evidence, Simulator
 from simlearn.integrators import RK4, Euler, Leapfrog
-from simlearn_checks.invariants import InvariantDrift, trend
+from simlearn_checks.invariants import InvariantDrift
+from simlearn_checks.trends import trend
 from simlearn_mechanics import KeplerTwoBody, MassSpring
 
 
