@@ -14,7 +14,15 @@ import warnings
 import torch
 from training_parts.costs import costs
 from training_parts.edges import edges, twins
-from training_parts.study import RUNS, STEPS, SYSTEMS, forecasters, skills, trainings
+from training_parts.study import (
+    BEGUN,
+    RUNS,
+    STEPS,
+    SYSTEMS,
+    forecasters,
+    skills,
+    trainings,
+)
 
 import simlearn
 from simlearn.training.fit import versions
@@ -35,10 +43,7 @@ def named(found):
     return [{"forecast": name, **one} for name, one in found.items()]
 
 
-def page(parts, counts):
-    """The results as a page."""
-    told = ", ".join(f"{name} {version}" for name, version in versions().items())
-    return f"""# Training as a dynamical system
+PAGE = """# Training as a dynamical system
 
 `python benchmarks/training_dynamics.py`, one thread, float64.
 
@@ -49,39 +54,57 @@ An acceleration 2-16-1 (tanh) learned from 40 states of a pendulum, full batches
 Hessian under Adam. A rate of 0.4 (0.1) is one of 0.2 (0.05) for the mean squared error of the
 acceleration: the objective averages over two columns, one of which is exact.
 
-{table(parts["edges"])}
+{edges}
 
 ## Twins against tangents
 
 A network 2-6-1, 400 steps on batches that change. Both see the same batches.
 
-{table(parts["twins"])}
+{twins}
 
 ## Costs
 
-CPU time over that of one gradient of the training's own batch (forward and backward, less the
-optimizer's step), all windows in a batch. A product with the Hessian is a backward pass through the
-graph of the gradient, which is built once a look.
+CPU time over that of one gradient (forward and backward, less the optimizer's step): of the probe
+for Sharpness, of the training's own batch for all others. Here they are the same, for all windows
+are in one batch. A product with the Hessian is a backward pass through the graph of the gradient,
+which is built once a look.
 
-{table(parts["costs"])}
+{costs}
 
 ## Does the first tenth tell the final loss?
 
-{counts["vary"]} trainings of {STEPS} steps: {len(SYSTEMS)} systems, three ways to train, two
-widths, {RUNS} starts and learning rates each. Forecast is ln (final / first loss), from the first
-tenth. Fits never saw the system they are scored on. `r2` is the explained variance,
-`rank_correlation` the mean over groups (one system, optimizer and width), `median_factor` the
-factor by which half of the forecasts are off.
+{begun} trainings of {steps} steps: {systems} systems, three ways to train, two widths, {runs}
+starts and learning rates each. The {vary} that did not diverge are scored, so the skill is that of
+trainings that survive. Forecast is ln (final / first loss), from the first tenth. Fits never saw
+the system they are scored on. `r2` is the explained variance, `rank_correlation` the mean over
+groups (one system, optimizer and width), `median_factor` the factor by which half of the forecasts
+are off.
 
-{table(named(parts["learning rates differ"]))}
+{vary_table}
 
 The same with one learning rate for all of a group, so that only the start differs
-({counts["alike"]} trainings):
+({alike} of {begun} trainings):
 
-{table(named(parts["only starts differ"]))}
+{alike_table}
 
 {told}
 """
+
+
+def page(parts, counts, told):
+    """The results as a page."""
+    tables = {name: table(parts[name]) for name in ("edges", "twins", "costs")}
+    return PAGE.format(
+        **tables,
+        **counts,
+        begun=BEGUN,
+        steps=STEPS,
+        systems=len(SYSTEMS),
+        runs=RUNS,
+        vary_table=table(named(parts["learning rates differ"])),
+        alike_table=table(named(parts["only starts differ"])),
+        told=", ".join(f"{name} {version}" for name, version in told.items()),
+    )
 
 
 def main():
@@ -100,7 +123,7 @@ def main():
         "edges": edges(),
     }
     counts = {"vary": len(vary), "alike": len(alike)}
-    text = page(parts, counts)
+    text = page(parts, counts, versions())
     print(text)
     SHIPPED.write_text(json.dumps(forecasters(vary, left, found), indent=2) + "\n")
     spent = {"cpu_seconds": round(time.process_time() - began)}

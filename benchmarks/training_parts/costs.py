@@ -76,10 +76,27 @@ def costs():
     return [row for name in CASES for row in case(name)]
 
 
-def case(name):
-    """One kind of training."""
+def watched(name, gradient, watches):
+    """Weights of a small training that all of them watch."""
     field, scheme, objective = CASES[name]
     tracks = list(Pendulum(amplitude=2.8).draw(range(16), simlearn.sample_times(201, 0.1), 0))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        simulator = Simulator(field(), scheme(), 0.1)
+    simlearn.fit(
+        simulator,
+        tracks,
+        objective=objective(),
+        optimizer=lambda w: torch.optim.SGD(w, lr=0.01),
+        callbacks=[gradient, *watches],
+        progress=False,
+        max_epochs=UPDATES,
+    )
+    return sum(p.numel() for p in simulator.parameters())
+
+
+def case(name):
+    """One kind of training."""
     watches = {
         "Sharpness": Sharpness(every=1, tolerance=1e-2),
         "TrainingExponent": TrainingExponent(every=1, twins=TWINS),
@@ -88,19 +105,7 @@ def case(name):
     }
     clocks = {key: clocked(one) for key, one in watches.items()}
     gradient = Gradient()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        simulator = Simulator(field(), scheme(), 0.1)
-    weights = sum(p.numel() for p in simulator.parameters())
-    simlearn.fit(
-        simulator,
-        tracks,
-        objective=objective(),
-        optimizer=lambda w: torch.optim.SGD(w, lr=0.01),
-        callbacks=[gradient, *watches.values()],
-        progress=False,
-        max_epochs=UPDATES,
-    )
+    weights = watched(name, gradient, watches.values())
     one = statistics.median(gradient.spent[2:])
     step = {
         k: [a + b for a, b in zip(v["ahead"], v["behind"], strict=True)] for k, v in clocks.items()

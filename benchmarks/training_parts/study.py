@@ -22,6 +22,7 @@ SYSTEMS = {
 OPTIMIZERS = {"GD": (0.02, 1.5), "Adam": (1e-3, 0.1), "minibatches of 8": (0.02, 0.8)}
 WIDTHS = (8, 24)
 F64 = torch.float64
+BEGUN = len(SYSTEMS) * len(OPTIMIZERS) * len(WIDTHS) * RUNS  # trainings, of which some diverge
 
 
 def samples(name):

@@ -1,6 +1,8 @@
 """The forecast of a final loss: its features, its fit, and what it says of itself."""
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -59,7 +61,7 @@ def test_growth_and_edge_are_on_scales_of_their_own():
     "losses", [[1.0] * 7, [1.0] * 9 + [0.0], [1.0] * 9 + [math.nan], [1.0] * 9 + [-1.0]]
 )
 def test_what_is_no_loss_is_refused(losses):
-    with pytest.raises(DataError, match="eight positive losses"):
+    with pytest.raises(DataError, match="at least 8 positive losses"):
         Early.of(range(1, len(losses) + 1), losses)
 
 
@@ -97,15 +99,21 @@ def test_too_few_trainings_tell_nothing():
     assert fitted("exponents", seen, ends).use == "exponents"
 
 
+KEPT = json.loads(
+    (Path(__file__).parents[2] / "benchmarks/results/training_dynamics.json").read_text()
+)
+
+
 @pytest.mark.parametrize("use", NAMES)
-def test_the_shipped_forecast_says_what_it_is_worth(use):
-    made = shipped(use)
+def test_the_shipped_forecast_says_what_the_study_found(use):
+    made, found = shipped(use), KEPT["learning rates differ"]
     assert made.use == use
     assert made.low < 0 < made.high
-    assert made.skill["trainings"] >= 500
-    assert made.skill["systems"] >= 5
-    assert made.skill["median_factor"] > 1
-    assert made.skill["r2"] < 1
+    told = {name: made.skill[name] for name in ("r2", "rank_correlation", "median_factor")}
+    assert told == found[f"fitted to {use}"]
+    assert made.skill["trainings"] == KEPT["trainings"]["vary"] >= 500
+    plain = found["the loss stays where it is"]
+    assert made.skill["median_factor"] < plain["median_factor"]
 
 
 def test_exponents_are_asked_for_where_they_are_used():

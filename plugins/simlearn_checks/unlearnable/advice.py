@@ -24,6 +24,7 @@ DECAY = Remedy(
     "optimizer",
     "AdamW",
 )
+OFF_THE_DATA = ("NoiseInjection", "SubspaceProjection")  # stabilizers that look there
 REMEMBERED = 0.5  # of the variance of untrained weights
 
 
@@ -57,7 +58,7 @@ def causes(told: Told) -> tuple[str, ...]:
             "The dynamics keep phase-space volume: an error that shrinks in one direction grows in "
             "its partner."
         )
-    elif not _used(told, "NoiseInjection"):
+    elif not any(_used(told, name) for name in OFF_THE_DATA):
         found.append("Nothing in the training looked off the data: no noise, no projection.")
     if _adaptive(told):
         name = optimizer_of(told.simulator)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,8 +58,18 @@ def _parts(lesson: Any) -> dict[str, nn.Module]:
     return parts
 
 
+def _global(device: torch.device) -> list[Tensor]:
+    """State of torch's global generators that a training on a device may draw from."""
+    found = [torch.random.get_rng_state()]
+    if device.type != "cpu":
+        found.append(torch.get_device_module(device).get_rng_state(device))
+    return found
+
+
 class Copied:
     """A training beside a training; nothing of the live one is touched.
+
+    It is the one place here that knows what a `SimulatorModule` holds.
 
     Args:
         trainer: Of Lightning.
@@ -108,6 +119,53 @@ class Copied:
     def number(self) -> int:
         """Steps the live optimizer has taken."""
         return steps_of(self.optimizer)
+
+    @property
+    def updates(self) -> int:
+        """Steps of the training, which a resumed one goes on counting."""
+        found: int = self.module.ledger.updates
+        return found
+
+    @property
+    def last_loss(self) -> Tensor:
+        """The loss of the last step, at the weights that it began with."""
+        found: Tensor = self.module.ledger.loss
+        return found
+
+    def silent(self) -> bool:
+        """Whether some steps do not go through the optimizer of torch, but through a graph."""
+        graph = self.module.compiled
+        within = graph is not None and graph.whole(self.module, self.optimizer)
+        return within and self.module.steps_per_call > 1
+
+    def leave(self, name: str, told: dict[str, Any]) -> None:
+        """Give the archive what was found."""
+        self.module.ledger.watched[name] = told
+
+    @contextmanager
+    def apart(self, who: str, refuse: bool) -> Iterator[None]:
+        """Whatever is drawn from torch's global generators inside, the training draws as before.
+
+        Args:
+            who: Name of the callback.
+            refuse: Whether it must see the numbers that the training saw, so that nothing may draw
+                from a generator that cannot be replayed.
+
+        Raises:
+            ConfigError: Something drew, and that is refused.
+        """
+        device = self.module.device
+        devices = [] if device.type == "cpu" else [device]
+        with torch.random.fork_rng(devices, device_type=device.type if devices else "cuda"):
+            before = _global(device)
+            yield
+            pairs = zip(before, _global(device), strict=True)
+            if refuse and not all(torch.equal(one, other) for one, other in pairs):
+                raise ConfigError(
+                    f"{who} cannot follow this training: something in it (dropout?) draws from "
+                    "torch's global generator, so that its copy sees other numbers. Leave that "
+                    "out, or this callback."
+                )
 
     @torch.no_grad()
     def follow(self) -> None:

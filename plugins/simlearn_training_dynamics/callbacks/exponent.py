@@ -15,21 +15,6 @@ from simlearn_training_dynamics.callbacks.copied import Copied
 from simlearn_training_dynamics.callbacks.watch import Watch
 
 
-def refuse_global_draws(before: Tensor, what: str) -> None:
-    """Twins must see the same randomness.
-
-    Raises:
-        ConfigError: Something drew from torch's global generator, which cannot be replayed.
-    """
-    if torch.equal(before, torch.random.get_rng_state()):
-        return
-    torch.random.set_rng_state(before)
-    raise ConfigError(
-        f"{what} cannot follow this training: something in it (dropout?) draws from torch's global "
-        "generator, so that a twin sees other numbers. Leave that out, or this callback."
-    )
-
-
 class TrainingExponent(Watch):
     """How fast two trainings part that begin a little apart, per step of the optimizer.
 
@@ -65,14 +50,13 @@ class TrainingExponent(Watch):
         self.pairs: list[Twin] = []
         self.reference: Tensor | None = None
         self.steps, self.last = 0, [0.0, 0.0]
-        self._checked = False
 
     def begin(self, copied: Copied, kept: Mapping[str, Any]) -> None:
         """Begin apart, or go on."""
         state = copied.state()
         drawn = directions(copied.n, self.twins, copied.module.seed).to(state)
         self.pairs = [Twin(state, one, self.size) for one in drawn]
-        self.steps, self.last, self._checked = 0, [0.0, 0.0], False
+        self.steps, self.last = 0, [0.0, 0.0]
         self.reference = None if copied.module.number == torch.float64 else state
         for twin, held in zip(self.pairs, kept.get("twins", ()), strict=False):
             twin.state, twin.size = held["state"].to(state), held["size"]
@@ -81,11 +65,11 @@ class TrainingExponent(Watch):
             self.steps, self.last = kept["steps"], list(kept["last"])
             if self.reference is not None:
                 self.reference = kept["reference"].to(state)
-        copied.follow()
 
     def ahead(self, windows: Sequence[Trajectory]) -> None:
-        """In float32 the pair moves with the training, which rounds."""
+        """What changes with epochs; in float32 the pair moves with the training, which rounds."""
         copied = self.copy
+        copied.follow()
         self._number = copied.number()
         if self.reference is not None:
             state = copied.state()
@@ -96,15 +80,10 @@ class TrainingExponent(Watch):
     def behind(self, windows: Sequence[Trajectory]) -> None:
         """Take the same steps, and draw back."""
         copied = self.copy
-        copied.loss_of.lesson.epoch(copied.module.current_epoch)
-        before = None if self._checked else torch.random.get_rng_state()
         states = [twin.state for twin in self.pairs]
         if self.reference is not None:
             states.append(self.reference)
         moved = copied.replay(states, windows, self.before, self._number)
-        if before is not None:
-            refuse_global_draws(before, "TrainingExponent")
-            self._checked = True
         if self.reference is not None:
             self.reference = moved[-1]
         home = copied.state() if self.reference is None else self.reference

@@ -26,9 +26,10 @@ class SGDExponent(Watch):
     """The exponent of stochastic gradient descent at the minimum that a training ends in.
 
     λ = lim (1/k) ln ‖Π (I − η H_b)‖ over batches b, across the set of minima, with the weights held
-    where the training left them; beside it the exponent of full gradients, max ln |1 − η h|. Below
-    zero SGD can settle at this minimum, above zero it is driven away (Chemnitz and Engel 2024). The
-    theory is of minima that fit all samples, so look at the loss told beside it.
+    where the training left them; beside it the exponent of full gradients, max ln |1 − η h|. Weight
+    decay is added to H_b and h. Below zero SGD can settle at this minimum, above zero it is driven
+    away (Chemnitz and Engel 2024). The theory is of minima that fit all samples, so look at the
+    loss told beside it. η is that of the end; where a schedule ends at zero, nothing is told.
 
     Cost, once at the end: a product with the Hessian for each weight and one for each batch. For
     networks of at most 2000 weights, trained by SGD without momentum, on one process.
@@ -74,20 +75,27 @@ class SGDExponent(Watch):
         copied = self.copy
         copied.follow()
         weights, rule = copied.state()[0], copied.rule()
+        rate, decay = float(rule.rate), rule.decay
+        if rate <= 0:  # a schedule that ends at zero: whoever does not move settles anywhere
+            return
         windows = copied.probe(self.probe)
         try:
             normal, curved = normal_space(self._hessian(copied, weights, windows), self.flat)
         except DataError:
             return
         batches = self._order(copied)
-        rate = float(rule.rate)
         exponent, error = sgd_exponent(
-            lambda w, k: copied.loss(w, *batches[k]), weights, rate, normal, len(batches)
+            lambda w, k: copied.loss(w, *batches[k]),
+            weights,
+            rate,
+            normal,
+            len(batches),
+            decay=decay,
         )
         self.found = {
             "sgd_exponent": exponent,
             "sgd_exponent_error": error,
-            "gd_exponent": descent_exponent(curved, rate),
+            "gd_exponent": descent_exponent(curved, rate, decay),
             "normal_directions": float(len(curved)),
             "falling_directions": float((curved < 0).sum()),
             "probe_loss": float(copied.mean_loss(weights, windows).detach()),
@@ -105,7 +113,7 @@ class SGDExponent(Watch):
     def _order(self, copied: Copied) -> list[tuple[Any, Place]]:
         """Batches of epochs to come, with the randomness that they would have."""
         data, module = copied.trainer.datamodule, copied.module
-        epoch, update = module.current_epoch, module.ledger.updates
+        epoch, update = module.current_epoch, copied.updates
         found: list[tuple[Any, Place]] = []
         while len(found) < self.batches:
             epoch += 1

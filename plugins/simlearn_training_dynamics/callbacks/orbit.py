@@ -12,7 +12,6 @@ from torch import Tensor
 from simlearn import ConfigError, Trajectory
 from simlearn.analysis.training import Path, Twin, directions, to_orbit
 from simlearn_training_dynamics.callbacks.copied import Copied
-from simlearn_training_dynamics.callbacks.exponent import refuse_global_draws
 from simlearn_training_dynamics.callbacks.watch import Watch
 
 
@@ -45,14 +44,14 @@ class OrbitalStability(Watch):
         self.size, self.points = size, points
         self.path = Path(points)
         self.pair: list[Tensor] = []  # the twin, and in float32 the training it is compared with
-        self.epsilon, self._checked = 0.0, False
+        self.epsilon = 0.0
 
     def begin(self, copied: Copied, kept: Mapping[str, Any]) -> None:
         """Begin apart, or go on."""
         state = copied.state()
         twin = Twin(state, directions(copied.n, 1, copied.module.seed)[0].to(state), self.size)
         alone = copied.module.number == torch.float64
-        self.epsilon, self._checked = twin.size, False
+        self.epsilon = twin.size
         self.pair = [twin.state] if alone else [twin.state, state]
         self.path = Path(self.points)
         if kept:
@@ -62,21 +61,15 @@ class OrbitalStability(Watch):
             self.path.points = list(kept["path"].to(state))
         else:
             self.path.add(0, state[0], twin.state[0])
-        copied.follow()
 
     def ahead(self, windows: Sequence[Trajectory]) -> None:
-        """Steps taken before."""
+        """Steps taken before, and what changes with epochs."""
+        self.copy.follow()
         self._number = self.copy.number()
 
     def behind(self, windows: Sequence[Trajectory]) -> None:
         """Take the same steps."""
-        copied = self.copy
-        copied.loss_of.lesson.epoch(copied.module.current_epoch)
-        before = None if self._checked else torch.random.get_rng_state()
-        self.pair = copied.replay(self.pair, windows, self.before, self._number)
-        if before is not None:
-            refuse_global_draws(before, "OrbitalStability")
-            self._checked = True
+        self.pair = self.copy.replay(self.pair, windows, self.before, self._number)
         self.path.add(self.before + len(windows), self._home(), self.pair[0][0])
 
     def _home(self) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from simlearn import ConfigError, Trajectory
-from simlearn.analysis.training import edge
+from simlearn.analysis.training import edge, largest
 from simlearn_training_dynamics.callbacks.copied import Copied
 from simlearn_training_dynamics.callbacks.watch import Watch
 
@@ -22,10 +22,14 @@ class Sharpness(Watch):
     and hover there: the edge of stability (Cohen et al. 2021, 2022). Beyond it the loss is no
     longer monotone.
 
-    It is measured on a fixed draw of training windows, without what stabilizers perturb, in
-    float64, by Lanczos with warm start: 20 to 60 gradients a look. Of minibatches it is the
-    curvature of the whole draw, which is smaller than that of a batch. Several processes: the first
-    measures, the others wait.
+    It is measured on a fixed draw of training windows, the probe, without what stabilizers perturb,
+    in float64, by Lanczos with warm start. Of minibatches it is the curvature of the whole draw,
+    which is smaller than that of a batch. Several processes: the first measures, the others wait.
+    While the learning rate is zero, there is nothing to tell.
+
+    Cost: 13 to 19 gradients of the probe a look, which is 6 products with the Hessian; up to
+    ``products`` of them, 2 to 3 gradients each, where the curvature changes fast. A probe that is
+    larger than a batch costs that much more.
 
     Args:
         every: Steps of the optimizer between two looks.
@@ -60,8 +64,10 @@ class Sharpness(Watch):
         self._length = -1
 
     def look(self) -> dict[str, float]:
-        """Sharpness, limit, and their ratio."""
+        """Sharpness, limit, and their ratio; nothing where the learning rate is zero."""
         copied = self.copy
+        if largest(copied.rule().rate) <= 0:  # a warm-up from zero: no step, so no limit
+            return {}
         copied.follow()
         length = copied.module.objective.length(copied.trainer.datamodule.training)
         if length != self._length:  # a curriculum has taken its next lesson

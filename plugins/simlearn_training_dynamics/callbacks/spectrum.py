@@ -29,7 +29,8 @@ class TrainingSpectrum(Watch):
     (Ginelli et al. 2007): the directions in weight space that the training itself carries along.
     Their mutual angle near zero means that growth and decay are not cleanly apart.
 
-    Cost: k products with the Hessian a step, 2 to 4 gradients each. On one process only.
+    Cost: k products with the Hessian a step, 2 to 4 gradients each. On one process only. As with
+    twins, randomness that cannot be replayed (dropout) is refused.
 
     Args:
         every: Steps of the optimizer between two rows.
@@ -40,8 +41,6 @@ class TrainingSpectrum(Watch):
     Raises:
         ConfigError: A number out of range, or several processes, or frames larger than 512 MB.
     """
-
-    evaluating = True
 
     def __init__(self, every: int = 100, count: int = 4, vectors: int = 0):
         super().__init__(every)
@@ -80,12 +79,12 @@ class TrainingSpectrum(Watch):
 
     def ahead(self, windows: Sequence[Trajectory]) -> None:
         """The state from which the steps of a call begin."""
+        self.copy.follow()
         self._before = self.copy.state(), self.copy.number()
 
     def behind(self, windows: Sequence[Trajectory]) -> None:
         """Push the frame through them."""
         copied = self.copy
-        copied.follow()
         assert self._before is not None
         (state, number), rule = self._before, copied.rule()
         upper = torch.eye(self.count, dtype=state.dtype, device=state.device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import lightning.pytorch as pl
@@ -18,8 +19,8 @@ KEPT = 256  # rows that an archive takes along, at most
 class Watch(pl.Callback):
     """Looks at a training every so many steps of the optimizer and tells what it found.
 
-    Rows go to the logger of the trainer (metrics.csv), and at most 256 of them, evenly spaced, into
-    the archive, whose reports draw them.
+    Every row goes to the loggers of the trainer (metrics.csv), and at most 256 of them, evenly
+    spaced, into the archive, whose reports draw them.
 
     Args:
         every: Steps of the optimizer between two looks; several steps make one call of Lightning,
@@ -29,7 +30,7 @@ class Watch(pl.Callback):
         ConfigError: ``every`` is not positive.
     """
 
-    evaluating = False  # whether layers of the copy work as in evaluation
+    evaluating = False  # layers of the copy work as in evaluation, or as in the training's steps
     everywhere = False  # whether all processes work on it, or the first alone
 
     def __init__(self, every: int):
@@ -61,7 +62,7 @@ class Watch(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Remember how far the training is."""
-        self.before = pl_module.ledger.updates
+        self.before = self.copy.updates
         if self.everywhere or trainer.is_global_zero:
             self.ahead(batch)
 
@@ -80,14 +81,29 @@ class Watch(pl.Callback):
         """Follow the steps; look, if it is time."""
         if not (self.everywhere or trainer.is_global_zero):
             return
-        now = pl_module.ledger.updates
-        self.behind(batch)
-        if now // self.every > self.before // self.every:
-            found = self.look()
-            if found:
-                told = {"updates": float(now), **found}
-                pl_module.log_dict(told, on_step=True, on_epoch=False, rank_zero_only=True)
-                self.keep(told)
+        now = self.copy.updates
+        with self._apart():
+            self.behind(batch)
+            found = self.look() if now // self.every > self.before // self.every else {}
+        if found:
+            told = {"updates": float(now), **found}
+            self._write(trainer, pl_module, told)
+            self.keep(told)
+
+    def _apart(self) -> AbstractContextManager[None]:
+        return self.copy.apart(type(self).__name__, refuse=not self.evaluating)
+
+    def _write(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, told: dict[str, float]
+    ) -> None:
+        """To every logger, for Lightning writes only one step in ``log_every_n_steps``."""
+        pl_module.log_dict(
+            told, on_step=True, on_epoch=False, logger=False, rank_zero_only=True
+        )  # for callbacks that monitor
+        if trainer.is_global_zero:
+            for logger in trainer.loggers:
+                logger.log_metrics(told, step=trainer.global_step - 1)  # as Lightning counts rows
+                logger.save()
 
     def behind(self, windows: Sequence[Trajectory]) -> None:
         """After the steps of a call."""
@@ -110,10 +126,11 @@ class Watch(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave what was found for the archive."""
         if trainer.is_global_zero:
-            self.finish(trainer)
+            with self._apart():
+                self.finish(trainer)
             told = self.told()
             if told is not None:
-                pl_module.ledger.watched[type(self).__name__] = told
+                self.copy.leave(type(self).__name__, told)
         self.copied = None
 
     def finish(self, trainer: pl.Trainer) -> None:

@@ -9,7 +9,7 @@ from simlearn.analysis.training.interpolation import (
 )
 from simlearn.analysis.training.maps import pushed, training_map
 from simlearn.analysis.training.orbit import Path, to_orbit
-from simlearn.analysis.training.rules import Adam, Descent, RMSprop, Rule
+from simlearn.analysis.training.rules import Adam, Descent, RMSprop, Rule, largest
 from simlearn.analysis.training.twin import Twin, directions, twin_exponents
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "edge",
     "hessian_products",
     "lanczos",
+    "largest",
     "normal_space",
     "pushed",
     "scalar_exponents",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -95,23 +95,14 @@ def lanczos(
     Raises:
         ConfigError: No product is allowed, or the start is zero or not finite.
     """
-    size = start.norm()
-    if most < 1 or not bool(size.isfinite()) or float(size) == 0:
-        raise ConfigError(
-            f"Lanczos needs a finite start that is not zero and at least one product; got a start "
-            f"of size {float(size):g} and {most} products."
-        )
-    basis, alphas = [start / size], list[float]()
-    betas: list[float] = []
-    most = min(most, len(start))
+    basis, alphas = [_unit(start, most)], list[float]()
+    betas, most = list[float](), min(most, len(start))
     while True:
         image = operator(basis[-1])
         if not bool(image.isfinite().all()):
             return Ritz(math.nan, math.nan, basis[0], len(alphas) + 1)
         alphas.append(float(image @ basis[-1]))
-        for _ in range(2):  # once leaves rounding of the first order
-            for one in basis:
-                image = image - (one @ image) * one
+        image = _across(image, basis)
         beta = float(image.norm())
         values, vectors = _tridiagonal(alphas, betas)
         residual = beta * abs(float(vectors[-1, -1]))
@@ -123,6 +114,24 @@ def lanczos(
         betas.append(beta)
     found = torch.stack(basis, -1) @ vectors[:, -1].to(start)
     return Ritz(value, residual, found / found.norm(), len(alphas))
+
+
+def _unit(start: Tensor, most: int) -> Tensor:
+    size = start.norm()
+    if most < 1 or not bool(size.isfinite()) or float(size) == 0:
+        raise ConfigError(
+            f"Lanczos needs a finite start that is not zero and at least one product; got a start "
+            f"of size {float(size):g} and {most} products."
+        )
+    return start / size
+
+
+def _across(image: Tensor, basis: Sequence[Tensor]) -> Tensor:
+    """The part of a vector that is orthogonal to a basis."""
+    for _ in range(2):  # once leaves rounding of the first order
+        for one in basis:
+            image = image - (one @ image) * one
+    return image
 
 
 def _tridiagonal(alphas: list[float], betas: list[float]) -> tuple[Tensor, Tensor]:
@@ -160,24 +169,31 @@ def edge(
     Raises:
         ConfigError: The learning rate, or every rate of the weights, is zero.
     """
-    rates, weights = rule.rates(state, number), state[0]
-    rate = largest(rule.rate)
-    if rate <= 0 or not bool((rates > 0).any()):
-        raise ConfigError(
-            f"There is no edge of stability without a step: the learning rate is {rate:g}, "
-            f"{number} steps were taken. Look after the first step, where the rate is positive."
-        )
-    root = (rates / rate).sqrt()
+    weights, rate = state[0], largest(rule.rate)
+    root = _root(state, rule, number)
     product = hessian_products(loss, weights)[1]
 
     def scaled(v: Tensor) -> Tensor:
         v = root * v
         return root * (product(v) + rule.decay * v)
 
+    found = lanczos(scaled, _first(weights, start, seed), most, tolerance)
+    return Edge(found.value, rule.limit / rate, found.residual, found.vector, found.products)
+
+
+def _first(weights: Tensor, start: Tensor | None, seed: int) -> Tensor:
+    """A random vector, or one found before with a little of that."""
     rng = torch.Generator().manual_seed(seed)
-    first = torch.randn(len(weights), generator=rng, dtype=torch.float64).to(weights)
-    if start is not None:
-        first = start / start.norm() + STRAY * first / first.norm()
-    found = lanczos(scaled, first, most, tolerance)
-    limit = rule.limit / rate
-    return Edge(found.value, limit, found.residual, found.vector, found.products)
+    drawn = torch.randn(len(weights), generator=rng, dtype=torch.float64).to(weights)
+    return drawn if start is None else start / start.norm() + STRAY * drawn / drawn.norm()
+
+
+def _root(state: Tensor, rule: Rule, number: int) -> Tensor:
+    """√(D / η), what preconditions the Hessian from both sides."""
+    rates, rate = rule.rates(state, number), largest(rule.rate)
+    if rate <= 0 or not bool((rates > 0).any()):
+        raise ConfigError(
+            f"There is no edge of stability without a step: the learning rate is {rate:g}, "
+            f"{number} steps were taken. Look after the first step, where the rate is positive."
+        )
+    return (rates / rate).sqrt()

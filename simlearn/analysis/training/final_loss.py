@@ -16,6 +16,7 @@ from simlearn.component import ConfigError, DataError
 
 Use = Literal["loss", "exponents", "both"]
 EARLY = 0.1  # share of the steps that is looked at
+LEAST = 8  # losses that tell something
 LATE = 0.025  # share of the steps at the end whose losses make the final one
 NAMES: dict[str, tuple[str, ...]] = {
     "loss": ("fall", "slope", "bend"),
@@ -65,9 +66,11 @@ class Early:
         """
         at = torch.as_tensor(steps, dtype=torch.float64)
         value = torch.as_tensor(losses, dtype=torch.float64)
-        if len(at) < 8 or not bool((value.isfinite() & (value > 0)).all()):
+        good = int((value.isfinite() & (value > 0)).sum())
+        if good < LEAST or good < len(at):
             raise DataError(
-                f"A final loss is forecast from at least eight positive losses, got {len(at)}."
+                f"A final loss is forecast from at least {LEAST} positive losses and no others, "
+                f"got {len(at)}, of which {good} are positive."
             )
         log, last = value.log(), float(at[-1])
         now = float(log[at > 0.75 * last].mean() - log[0])

@@ -28,9 +28,15 @@ def normal_space(hessian: Tensor, flat: float = 1e-4) -> tuple[Tensor, Tensor]:
     return vectors[:, bent], values[bent]
 
 
-def descent_exponent(curvatures: Tensor, rate: float) -> float:
-    """Max ln |1 − η h|, per step: below zero, gradient descent comes back to the minimum."""
-    return float((1 - rate * curvatures).abs().log().max())
+def descent_exponent(curvatures: Tensor, rate: float, decay: float = 0.0) -> float:
+    """Max ln |1 − η (h + decay)|, per step: below zero, gradient descent comes back.
+
+    Args:
+        curvatures: h across the minima.
+        rate: η.
+        decay: Weight decay that is added to the gradient.
+    """
+    return float((1 - rate * (curvatures + decay)).abs().log().max())
 
 
 def scalar_exponents(curvatures: Tensor, rate: float) -> tuple[float, float, float]:
@@ -51,9 +57,15 @@ def scalar_exponents(curvatures: Tensor, rate: float) -> tuple[float, float, flo
 
 
 def sgd_exponent(
-    loss: Batches, weights: Tensor, rate: float, normal: Tensor, steps: int, seed: int = 0
+    loss: Batches,
+    weights: Tensor,
+    rate: float,
+    normal: Tensor,
+    steps: int,
+    seed: int = 0,
+    decay: float = 0.0,
 ) -> tuple[float, float]:
-    """Lim (1/k) ln ‖Π (I − η H_b)‖ across the minima, at weights that stay where they are.
+    """Lim (1/k) ln ‖Π (I − η (H_b + decay))‖ across the minima, at weights that stay there.
 
     Its sign decides whether stochastic gradient descent can settle at an interpolating minimum.
     Each step costs one product with the Hessian of a batch.
@@ -65,6 +77,7 @@ def sgd_exponent(
         normal: Orthonormal directions across the minima, ``[n, m]``.
         steps: Batches.
         seed: Seed of the first vector.
+        decay: Weight decay that is added to the gradient.
 
     Returns:
         The exponent per step and its standard error, from means over blocks.
@@ -72,20 +85,28 @@ def sgd_exponent(
     Raises:
         ConfigError: The shapes do not fit, or there is no step.
     """
-    if normal.shape[0] != len(weights) or steps < 1:
-        raise ConfigError(
-            f"Directions across the minima are [{len(weights)}, m] and steps at least 1, got "
-            f"{list(normal.shape)} and {steps}."
-        )
+    _refuse(weights, normal, steps)
     vector = random_frame(1, normal.shape[1], 1, seed).to(weights)[0, :, 0]
     logs = []
     for number in range(steps):
         pushed = normal @ vector
         product = hessian_products(lambda w, k=number: loss(w, k), weights)[1]  # type: ignore[misc]
-        vector = normal.T @ (pushed - rate * product(pushed))
+        vector = normal.T @ (pushed - rate * (product(pushed) + decay * pushed))
         size = vector.norm()
         logs.append(size.clamp_min(DEAD).log())
         vector = vector / size.clamp_min(DEAD)
-    blocks = [part.mean() for part in torch.stack(logs).tensor_split(min(BLOCKS, steps))]
-    error = standard_error(torch.stack(blocks)[:, None, None])
-    return float(torch.stack(logs).mean()), float(error)
+    return _mean(torch.stack(logs))
+
+
+def _refuse(weights: Tensor, normal: Tensor, steps: int) -> None:
+    if normal.shape[0] != len(weights) or steps < 1:
+        raise ConfigError(
+            f"Directions across the minima are [{len(weights)}, m] and steps at least 1, got "
+            f"{list(normal.shape)} and {steps}."
+        )
+
+
+def _mean(logs: Tensor) -> tuple[float, float]:
+    """The mean and its standard error, from means over blocks."""
+    blocks = [part.mean() for part in logs.tensor_split(min(BLOCKS, len(logs)))]
+    return float(logs.mean()), float(standard_error(torch.stack(blocks)[:, None, None]))

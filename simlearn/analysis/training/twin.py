@@ -100,10 +100,7 @@ def twin_exponents(
     Raises:
         ConfigError: No step, or no twin.
     """
-    if steps < every or every < 1 or count < 1:
-        raise ConfigError(
-            f"Twins need steps >= every >= 1 and count >= 1, got {steps}, {every} and {count}."
-        )
+    _refuse(steps, every, count)
     state = x.detach().unflatten(-1, (parts, -1))
     twins = [Twin(state, one, size) for one in directions(state.shape[-1], count, seed).to(x)]
     for number in range(steps):
@@ -114,6 +111,13 @@ def twin_exponents(
             if (number + 1) % every == 0:
                 twin.draw_back(state, every)
     return torch.tensor([twin.exponent for twin in twins], dtype=torch.float64)
+
+
+def _refuse(steps: int, every: int, count: int) -> None:
+    if steps < every or every < 1 or count < 1:
+        raise ConfigError(
+            f"Twins need steps >= every >= 1 and count >= 1, got {steps}, {every} and {count}."
+        )
 
 
 def directions(n: int, count: int, seed: int) -> Tensor:

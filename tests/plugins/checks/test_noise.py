@@ -1,5 +1,6 @@
 """Uncertainties: noise that is seen in data, rounding of rollouts, the choice of states."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -93,11 +94,22 @@ def test_halves_of_what_was_looked_at():
 
 
 def test_a_maximum_over_samples_is_as_uncertain_as_what_lies_between_them():
-    held = Evidence(drawn(MassSpring(), 1))
-    (largest, _) = Bounded(60).run(SPRING, held).metrics
-    path = SPRING.rollout(held.held_out[0].x[0], 60).x.abs().amax((1, 2)) / held.box()
-    assert largest.noise == pytest.approx(between_halves(path), rel=1e-12)
-    assert largest.noise > 0
+    """From (1, 0) leapfrog by h turns by an angle a on an ellipse, cos a = 1 − h²/2."""
+    at, box = torch.tensor([[1.0, 0.0]], dtype=torch.float64), 2.0
+    held = Evidence(
+        (
+            Trajectory(
+                torch.arange(2.0, dtype=torch.float64),
+                torch.stack([at, -box * at]),
+                Topology.isolated(1),
+            ),
+        )
+    )
+    (largest, _) = Bounded(12, 3.0).run(SPRING, held).metrics
+    turn, high = math.acos(1 - 0.1**2 / 2), math.sqrt(1 - 0.1**2 / 4)
+    sizes = [max(abs(math.cos(k * turn)), high * abs(math.sin(k * turn))) / box for k in range(13)]
+    assert largest.value == pytest.approx(sizes[0], rel=1e-12)
+    assert largest.noise == pytest.approx(sizes[0] - sizes[1], rel=1e-9)
 
 
 def test_a_bent_force_is_no_power_law(fields):

@@ -9,22 +9,12 @@ import torch
 import simlearn
 from simlearn import Simulator
 from simlearn.analysis.flat import random_frame
-from simlearn.analysis.training import directions
 from simlearn.data.windows import Windows
 from simlearn.dynamics import LinearField
 from simlearn.integrators import RK4
-from simlearn.training.objectives import DerivativeMatching, OneStep
+from simlearn.training.objectives import DerivativeMatching
 from simlearn_mechanics import MassSpring
-from simlearn_stabilizers import NoiseInjection
-from simlearn_training_dynamics.callbacks import (
-    OrbitalStability,
-    SGDExponent,
-    Sharpness,
-    TrainingExponent,
-    TrainingSpectrum,
-)
-
-F64 = torch.float64
+from simlearn_training_dynamics.callbacks import SGDExponent, Sharpness, TrainingSpectrum
 
 
 def flat(simulator):
@@ -116,54 +106,13 @@ def test_the_draw_is_the_same_whatever_the_batches(train):
     assert found[0] == pytest.approx(found[1], rel=1e-9)
 
 
-# Twins
-
-
-WAYS = {
-    "descent": {},
-    "minibatches, noise, momentum": {
-        "batch_size": 4,
-        "stabilizers": [NoiseInjection(0.1)],
-        "optimizer": lambda w: torch.optim.SGD(w, lr=0.05, momentum=0.9),
-        "objective": OneStep(),
-        "clip": 1.0,
-    },
-    "Adam": {"optimizer": lambda w: torch.optim.Adam(w, lr=0.01), "batch_size": 10},
-}
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_the_exponent_is_that_of_two_trainings_by_hand(train, way):
-    """A second training by the framework itself, begun ε apart: ln(d/ε)/K to 1e-6."""
-    size, first = 1e-8, flat(train(max_epochs=0))
-    twin, orbit = TrainingExponent(every=1, twins=1, size=size), OrbitalStability(1, size=size)
-    one = train(twin, orbit, **WAYS[way])
-    epsilon = size * float(first.norm())
-    other = train(moved=epsilon * directions(len(first), 1, 0)[0], **WAYS[way])
-    apart = float((flat(one) - flat(other)).norm())
-    steps = one.provenance["optimizer"]["updates"]
-    assert twin.rows[-1]["training_exponent"] == pytest.approx(
-        math.log(apart / epsilon) / steps, abs=1e-6
-    )
-    assert orbit.rows[-1]["twin_distance"] == pytest.approx(apart / epsilon, rel=1e-5)
-    assert orbit.rows[-1]["orbit_distance"] <= orbit.rows[-1]["twin_distance"]
-
-
-def test_twins_of_a_training_in_single_precision_live_in_double(train):
-    exact, rounded = (TrainingExponent(every=20, twins=2) for _ in range(2))
-    train(exact, max_epochs=60)
-    train(rounded, max_epochs=60, dtype="float32")
-    assert rounded.rows[-1]["training_exponent"] == pytest.approx(
-        exact.rows[-1]["training_exponent"], abs=1e-4
-    )
-
-
-def test_a_training_at_rest_has_no_exponent(train):
-    watch = TrainingExponent(every=1, twins=3)
-    told = train(watch, optimizer=lambda w: torch.optim.SGD(w, lr=1e-12))
-    assert watch.rows[-1]["training_exponent"] == pytest.approx(0.0, abs=1e-9)
-    caption = told.provenance["training_dynamics"]["TrainingExponent"]["caption"]
-    assert "neither parts nor gathers" in caption
+def test_a_warm_up_from_zero_is_looked_at_once_it_moves(train):
+    """One update an epoch, at rates of 0, 0.1, 0.2 ..."""
+    watch = Sharpness(every=1)
+    rise = lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda e: min(1.0, e / 4))  # noqa: E731
+    train(watch, scheduler=rise, max_epochs=6)
+    assert [row["updates"] for row in watch.rows] == [2, 3, 4, 5, 6]
+    assert watch.rows[0]["sharpness_limit"] == pytest.approx(2 / 0.1)
 
 
 # Spectra and minima, on a loss that is quadratic
@@ -173,7 +122,7 @@ def test_a_training_at_rest_has_no_exponent(train):
 def linear():
     """A linear field on a linear oscillator: Hessians are known, and it can be fitted exactly."""
 
-    def run(*callbacks, rate=0.2, momentum=0.0, count=4, **given):
+    def run(*callbacks, rate=0.2, momentum=0.0, decay=0.0, count=4, **given):
         springs = list(MassSpring().draw(range(count), simlearn.sample_times(9 - count, 0.3), 0))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
@@ -183,7 +132,7 @@ def linear():
             simulator,
             springs,
             objective=objective,
-            optimizer=lambda w: torch.optim.SGD(w, lr=rate, momentum=momentum),
+            optimizer=lambda w: torch.optim.SGD(w, lr=rate, momentum=momentum, weight_decay=decay),
             callbacks=list(callbacks),
             progress=False,
             **given,
@@ -253,3 +202,21 @@ def test_the_exponent_at_an_interpolating_minimum_is_that_of_the_batches(linear)
     )
     told = trained.provenance["training_dynamics"]["SGDExponent"]
     assert "can settle here" in told["caption"]
+
+
+def test_weight_decay_bends_the_loss_in_every_direction(linear):
+    """With full batches both exponents are those of I − η (H + decay)."""
+    watch = SGDExponent(batches=400)
+    trained, objective, springs = linear(watch, rate=0.3, decay=0.4, max_epochs=5)
+    values = torch.linalg.eigvalsh(hessian(trained, objective, next(iter(Windows(springs, 1)))))
+    wanted = float((1 - 0.3 * (values + 0.4)).abs().log().max())
+    assert watch.found["gd_exponent"] == pytest.approx(wanted, abs=1e-9)
+    assert watch.found["sgd_exponent"] == pytest.approx(wanted, abs=5e-3)
+
+
+def test_whoever_does_not_move_any_more_has_no_exponent(linear):
+    watch = SGDExponent(batches=10)
+    fade = lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda e: 1 - e / 5)  # noqa: E731
+    trained, *_ = linear(watch, scheduler=fade, max_epochs=5)
+    assert watch.found == {}
+    assert "training_dynamics" not in trained.provenance
