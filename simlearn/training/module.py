@@ -54,8 +54,7 @@ class SimulatorModule(pl.LightningModule):
         scheduler: Class and arguments of a torch learning-rate schedule, stepped once an epoch;
             ReduceLROnPlateau looks at the held-out rollouts, or at the loss where there are none.
         clip: Largest norm of the gradient; a larger one is scaled down.
-        patience: Stop after so many validations (one an epoch) in which the held-out rollouts did
-            not get better, and keep the best weights.
+        patience: Stop after so many epochs without better held-out rollouts, keep the best weights.
         validation_steps: Steps of the held-out rollouts after each epoch.
         steps_per_call: Optimizer steps inside one training step of Lightning, whose own work is
             done once for them all. Lightning counts (``max_steps``, checkpoints) such calls.
