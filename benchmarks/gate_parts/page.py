@@ -2,122 +2,13 @@
 
 from collections import Counter
 
-from .scores import (
-    Judges,
-    Rate,
-    decided,
-    doomed,
-    forecast_error,
-    foretold,
-    loss,
-    member_of,
-    ranking,
-    rates,
-    split,
-)
-from .verdicts import BOX, HORIZON, HORIZONS, ROLLOUTS
+from simlearn_checks.escape import Escape
+from simlearn_checks.stitched import ASIDE, OUTWARD, SHARE
 
-ASKED = {"caught": 0.95, "failed": 0.05}
-FEWEST = 75  # doomed, and sound, that are held out
-
-
-def results(records):
-    """Everything that is counted, as JSON."""
-    calibration, held_out = (decided(part) for part in split(records))
-    judges = Judges.of(calibration)
-    rows = {}
-    for name, fails, score in judges.rows():
-        counted = {key: rate.json() for key, rate in rates(held_out, fails).items()}
-        rows[name] = {**counted, "ranking": ranking(held_out, score)}
-    gate = rates(held_out, judges.gate)
-    return {
-        "limits": {
-            "Escape": judges.escape,
-            "validation loss": judges.loss,
-            "forecast error": judges.forecast,
-        },
-        "calibration": tally(calibration),
-        "held out": tally(held_out),
-        "rows": rows,
-        "holds": {
-            "caught": gate["caught"].share >= ASKED["caught"],
-            "failed": gate["failed"].share <= ASKED["failed"],
-            "members": min(tally(held_out)["doomed"], tally(held_out)["sound"]) >= FEWEST,
-        },
-        "when": late(held_out, judges),
-        "by system": groups(held_out, judges, "system"),
-        "by stabilizer": groups(held_out, judges, "stabilizer"),
-        "wrong": [told(one) for one in held_out if judges.gate(one) != doomed(one)],
-        "not trained": [one for one in records if "untrained" in one],
-        "cost": cost(decided(records)),
-    }
-
-
-def tally(records):
-    """How many of each fate."""
-    lost = sum(map(doomed, records))
-    return {"doomed": lost, "sound": len(records) - lost}
-
-
-def late(records, judges):
-    """Doomed that leave within the gate's horizon, and those that leave later: how many caught."""
-    parts = {"within the gate's horizon": [], "later": []}
-    for one in records:
-        if doomed(one):
-            first = one["fate"]["first"] <= HORIZON
-            parts["within the gate's horizon" if first else "later"].append(one)
-    named = judges.rows()
-    return {
-        when: {n: Rate(sum(map(fails, part)), len(part)).json() for n, fails, _ in named}
-        for when, part in parts.items()
-    }
-
-
-def groups(records, judges, field):
-    """Caught and failed by some property of the members."""
-    found = {}
-    for name in sorted({getattr(member_of(one), field) for one in records}):
-        part = [one for one in records if getattr(member_of(one), field) == name]
-        found[name] = {key: rate.json() for key, rate in rates(part, judges.gate).items()}
-    return found
-
-
-def told(record):
-    """A member that was judged wrongly."""
-    fate = record["fate"]
-    return {
-        "member": member_of(record).title,
-        "doomed": fate["doomed"],
-        "lost": fate["lost"],
-        "first": fate["first"],
-        "largest": fate["largest"],
-        "foretold": min(foretold(record), 1e3),
-        "loss": loss(record),
-        "forecast error": min(forecast_error(record), 1e9),
-    }
-
-
-def cost(records):
-    """CPU-seconds a member, medians, and steps of one system."""
-
-    def middle(values):
-        ordered = sorted(values)
-        return ordered[len(ordered) // 2]
-
-    return {
-        "training": middle(one["fit_seconds"] for one in records),
-        "brute force": middle(one["fate"]["seconds"] for one in records if not doomed(one)),
-        **{
-            name: middle(one["gate"][name]["seconds"] for one in records)
-            for name in records[0]["gate"]
-        },
-        "total": sum(
-            one["fit_seconds"]
-            + one["fate"]["seconds"]
-            + sum(check["seconds"] for check in one["gate"].values())
-            for one in records
-        ),
-    }
+from .members import HELD_OUT, SAMPLES
+from .results import ASKED
+from .scores import member_of, split
+from .verdicts import BOX, HORIZON, HORIZONS, OFTEN, ROLLOUTS
 
 
 def markdown(found, records, command):
@@ -147,9 +38,10 @@ def protocol(found, records):
     return [
         "## Protocol, fixed before the run",
         "",
-        f"* {len(records)} members. System, sensors, dynamics, size, data, noise of measurement, "
-        "objective, updates, learning rate and stabilizer of each are drawn from (seed of the "
-        "panel, index); each is trained by `simlearn.fit`. None is left out.",
+        f"* {reached(found, records)} of panel {found['seed']}. System, sensors, dynamics, size, "
+        "data, noise of measurement, objective, updates, learning rate and stabilizer of each are "
+        "drawn from (seed of the panel, index); each is trained by `simlearn.fit`. None of them is "
+        "left out.",
         f"* Fate: from {ROLLOUTS} fresh starts of the system, drawn from a seed that neither "
         f"training nor gate sees and measured with the noise of its data, {HORIZONS} × {HORIZON} "
         f"steps each, float64. *Doomed*: any of them leaves a box {BOX:g} times as wide as the "
@@ -165,14 +57,19 @@ def protocol(found, records):
         f"* So the limits are: Escape {limits['Escape']:g}, validation loss "
         f"{limits['validation loss']:g}, forecast error {limits['forecast error']:g}.",
         "* Escape decides the gate. `UnlearnableDirections` only warns in it: it asks whether "
-        "errors off the data grow, not whether a rollout leaves, and had failed 13 % of the sound "
-        "ones of an earlier panel.",
-        "* What the check Escape does was chosen on panels of other seeds, 1 and 7. An earlier "
-        "form of it, judged by the panel of seed 7, had missed both numbers (94.9 % caught, 19.8 % "
-        "failed, with `UnlearnableDirections`); that panel was then used up for its design, and "
-        "this one is new.",
+        "errors off the data grow, not whether a rollout leaves.",
+        "* What Escape does was chosen on panels of other seeds, and frozen before this one was "
+        f"trained: SHA-256 {found['digest'][:16]} of its sources without the limit, kept with "
+        "every record.",
         "",
     ]
+
+
+def reached(found, records):
+    """How many members there are, and were to be."""
+    if len(records) == found["drawn"]:
+        return f"{len(records)} members"
+    return f"The first {len(records)} members, in the order of their hashes, of {found['drawn']}"
 
 
 def percent(rate):
@@ -238,19 +135,27 @@ def details(found):
         "",
         f"CPU-seconds a member, medians: {', '.join(parts)} (brute force: of sound ones, which are "
         f"rolled out to the end); {spent['total'] / 60:.0f} CPU-minutes in all, one thread a "
-        "process. Escape rolls out 160 systems over one horizon, brute force 100 over ten: a "
-        "sixth of the steps.",
+        "process. Brute force rolls out "
+        f"{ROLLOUTS} systems over {HORIZONS} horizons, Escape {several()} over one.",
         "",
     ]
 
 
+def several():
+    """How many rollouts Escape makes in this panel."""
+    starts = min(Escape().starts, HELD_OUT * SAMPLES)
+    return starts + starts // SHARE[0] * len(ASIDE) + starts // SHARE[1] * len(OUTWARD)
+
+
 def wrong(one):
     """A sentence."""
-    size = f"foretold {one['foretold']:.3g}"
+    size = f"foretold {one['foretold']:.3g}{', flagged' if one['marginal'] else ''}"
     if one["doomed"]:
         lost = f"{one['lost']} of {ROLLOUTS} rollouts leave, the first at step {one['first']}"
         return f"{one['member']}: passed ({size}); {lost}"
-    largest = f"its largest state in brute force is {one['largest']:.3g} half ranges"
+    largest = (
+        f"the largest of brute force, at every {OFTEN}th step, is {one['largest']:.3g} half ranges"
+    )
     return f"{one['member']}: failed ({size}); {largest}"
 
 

@@ -1,6 +1,7 @@
 """What is said of a member: by brute force, by the gate, by validation."""
 
 import functools
+import hashlib
 import math
 import os
 import pathlib
@@ -9,28 +10,53 @@ import time
 import torch
 
 import simlearn
+import simlearn_checks
 from simlearn import Evidence, SimlearnError, Trajectory, catalog
 from simlearn.cli.judging import read_gate
 from simlearn.training.validation import through
 from simlearn_checks.batch import together
 from simlearn_checks.divergence import box_around
 
+from . import members, systems
 from .members import plain, trained
 
 HORIZON, HORIZONS, ROLLOUTS, BOX = 500, 10, 100, 10.0
 GATE = pathlib.Path(__file__).parents[2] / "configs" / "gate" / "default.yaml"
 FORECAST = 100  # steps of the forecast that validation looks at
+OFTEN = 10  # steps between the states in which brute force looks for the largest
+CHECKS = pathlib.Path(simlearn_checks.__file__).parent
+DECIDE = ("escape.py", "stitched.py", "batch.py", "starts.py", "divergence.py", "unlearnable/*.py")
+LIMIT = "LIMIT = "  # the line that the calibration members fix
+
+
+@functools.cache
+def digest():
+    """SHA-256 of all that decides a record: gate, checks, systems, members, fates; not the limit.
+
+    Numbers of different digests are never counted together.
+    """
+    here = [pathlib.Path(part.__file__) for part in (members, systems)]
+    files = [GATE, pathlib.Path(__file__), *here]
+    files += [path for name in DECIDE for path in sorted(CHECKS.glob(name))]
+    return digest_of([path.read_text(encoding="utf-8") for path in files])
+
+
+def digest_of(texts):
+    """Of texts without the line of the limit."""
+    kept = [line for text in texts for line in text.splitlines() if not line.startswith(LIMIT)]
+    return hashlib.sha256("\n".join(kept).encode()).hexdigest()
 
 
 def record(member):
     """Train a member, judge it, and see what becomes of it, in one thread."""
     torch.set_num_threads(1)
+    known = {"member": plain(member), "digest": digest()}
     try:
         one = trained(member, ROLLOUTS)
     except SimlearnError as error:
-        return {"member": plain(member), "untrained": f"{type(error).__name__}: {error}"[:300]}
+        return {**known, "untrained": f"{type(error).__name__}: {error}"[:300]}
     found = {
-        "member": plain(member),
+        **known,
         "fit_seconds": one.seconds,
         "gate": gate(one),
         "validation": validation(one),
@@ -57,6 +83,7 @@ def gate(one):
         told[type(case.check).__name__] = {
             "verdict": finding.verdict,
             "metrics": {metric.name: metric.value for metric in judged},
+            "marginal": any(metric.marginal for metric in judged),
             "seconds": time.process_time() - began,
             "summary": finding.summary,
         }
@@ -83,10 +110,13 @@ def validation(one):
 
 
 def fate(one):
-    """Brute force: ten horizons from a hundred fresh starts; the step at which each was lost."""
+    """Brute force: ten horizons from a hundred fresh starts; the step at which each was lost.
+
+    Largest is the largest size at every tenth step, of those that were not lost by then.
+    """
     began = time.process_time()
     box = box_around(Evidence(one.held_out), BOX)
-    flock = together(one.simulator, one.fresh, HORIZON * HORIZONS, HORIZON, box)
+    flock = together(one.simulator, one.fresh, HORIZON * HORIZONS, OFTEN, box)
     lost = flock.lost[flock.lost >= 0]
     edge = box_around(Evidence(one.held_out), 1.0)
     sizes = ((flock.x - edge.middle).abs() / edge.half).amax(-1)

@@ -215,7 +215,6 @@ class Divergence(simlearn.Check):
 
 
 def box_around(evidence: Evidence, factor: float) -> Box:
-    """The box of the held-out data, ``factor`` times as wide about its middle."""
     """The box around the held-out data, so many times as wide about its middle."""
     # held-out data alone: training data are loaded only where another check of the suite asks
     seen = torch.cat([one.x.flatten(0, 1) for one in evidence.held_out or evidence.training])
