@@ -17,11 +17,15 @@ from safetensors.torch import save as pack
 
 from simlearn import catalog
 from simlearn.component import ArchiveError, ConfigError, EnvironmentFault, build
+from simlearn.data.sound import told
 from simlearn.dynamics.linear import Estimate
 from simlearn.simulator import Simulator
 
 SCHEMA = 1
-UNFIT = (ConfigError, SafetensorError, RuntimeError, LookupError, TypeError, ValueError)
+UNFIT = (
+    *(ConfigError, SafetensorError, RuntimeError, LookupError, TypeError, ValueError),
+    *(AttributeError, ArithmeticError),
+)
 DESCRIPTION, WEIGHTS = "simulator.json", "weights.safetensors"
 
 
@@ -75,7 +79,7 @@ def load(path: Path | str, plugins: catalog.Catalog | None = None) -> Simulator:
     try:
         body = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         weights = (folder / WEIGHTS).read_bytes()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ArchiveError(f"The archive {folder} cannot be read: {error}.") from error
     _verify(folder, body, weights)
     known = plugins or catalog.load()
@@ -86,11 +90,11 @@ def load(path: Path | str, plugins: catalog.Catalog | None = None) -> Simulator:
         if len(real) == 1:
             simulator.to(real.pop())
         simulator.load_state_dict(state)
+        simulator.provenance = _known(body["provenance"])
     except UNFIT as error:
         raise ArchiveError(
             f"The archive {folder} does not fit what is installed: {error}"
         ) from error
-    simulator.provenance = body["provenance"]
     return simulator.eval().requires_grad_(False)
 
 
@@ -130,6 +134,21 @@ def _verify(folder: Path, body: Any, weights: bytes) -> None:
             )
 
 
+def _known(provenance: Any) -> dict[str, Any]:
+    """Where it comes from, in the kinds that are read of it.
+
+    Raises:
+        ValueError: A part is of another kind.
+    """
+    if not isinstance(provenance, dict):
+        raise ValueError("its provenance is no mapping")
+    told(provenance.get("data", {}))
+    for name in ("training", "estimates", "ladder"):
+        if not isinstance(provenance.get(name, {}), dict):
+            raise ValueError(f"{name} of its provenance is no mapping")
+    return provenance
+
+
 def _rebuilt(description: Mapping[str, Any], resolve: Callable[[str], type[Any]]) -> Simulator:
     with torch.random.fork_rng(devices=[]):
         integrator = description["integrator"]
@@ -141,6 +160,16 @@ def _rebuilt(description: Mapping[str, Any], resolve: Callable[[str], type[Any]]
 
 
 def estimates(simulator: Simulator) -> dict[str, Estimate]:
-    """The fitted quantities with standard errors that the archive kept."""
+    """The fitted quantities with standard errors that the archive kept.
+
+    Raises:
+        ArchiveError: They are no estimates.
+    """
     kept = simulator.provenance.get("estimates", {})
-    return {name: Estimate(**values) for name, values in kept.items()}
+    try:
+        found = {name: Estimate(**values) for name, values in kept.items()}
+        for one in found.values():
+            float(one.value), float(one.error), one.unit.strip()
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ArchiveError(f"The archive keeps estimates that are none: {error}.") from error
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Iterable, Sequence
 from importlib import metadata
 from typing import Any
@@ -31,10 +32,13 @@ class Catalog:
     Args:
         plugins: What was loaded, broken ones included.
         manager: The pluggy manager in which the sound ones are registered.
+        allow: Packages besides those of the plugins whose classes may be named.
     """
 
-    def __init__(self, plugins: Sequence[Plugin], manager: pluggy.PluginManager):
-        self.plugins, self.manager = tuple(plugins), manager
+    def __init__(
+        self, plugins: Sequence[Plugin], manager: pluggy.PluginManager, allow: Iterable[str] = ()
+    ):
+        self.plugins, self.manager, self.allow = tuple(plugins), manager, tuple(allow)
         self.offers: dict[str, tuple[type[Component], Plugin]] = {
             cls.__name__: (cls, plugin) for plugin in plugins for cls in plugin.components
         }
@@ -49,9 +53,9 @@ class Catalog:
         return [plugin for plugin in self.plugins if plugin.status == "failed"]
 
     def modules(self) -> list[str]:
-        """Top-level modules that a config may name: the core's and those of the loaded plugins."""
+        """Packages whose classes may be named: the core, loaded plugins, and what was allowed."""
         loaded = {p.module.split(".")[0].split(":")[0] for p in self.plugins if p.status == "ok"}
-        return sorted(loaded | {"simlearn"})
+        return sorted(loaded | {"simlearn", *self.allow})
 
     def announce(self, report: Report) -> list[str]:
         """Tell every plugin the verdict.
@@ -74,18 +78,38 @@ class Catalog:
         return failures
 
     def find(self, name: str, kind: type[Component] | None = None) -> type[Component]:
-        """The component of a name or full path, among classes that are imported already.
+        """The component of a name or full path.
+
+        Nothing is imported for it but modules of packages that were allowed.
 
         Raises:
             ConfigError: Nothing is called so; the nearest names are offered.
+            PluginError: A package that was allowed cannot be imported.
         """
         short = name.rpartition(".")[2]
         if short in self.offers and name in (short, class_path(self.offers[short][0])):
             return self.offers[short][0]
+        if _inside(name, self.allow):
+            _imported(name.rpartition(".")[0])
         for cls in _below(Component):
-            if class_path(cls) == name and cls.__module__.split(".")[0] in self.modules():
+            if class_path(cls) == name and _inside(name, self.modules()):
                 return cls
-        raise ConfigError(self.unknown(name, kind))
+        raise ConfigError(self.refused(name) if self._foreign(name) else self.unknown(name, kind))
+
+    def _foreign(self, name: str) -> bool:
+        """Whether a dotted name is nothing like a component of a package that is open."""
+        near = difflib.get_close_matches(name.rpartition(".")[2], self.offers, 1)
+        return "." in name and not (_inside(name, self.modules()) and near)
+
+    def refused(self, name: str, hint: str = "") -> str:
+        """The message for a name of a package that is not open."""
+        package = name.split(".")[0]
+        if package in ("simlearn", "torch", "lightning"):
+            return f"{name} was refused: it is no class that can be named here.{hint}"
+        return (
+            f"{name} was refused and not imported: it belongs to no installed plugin.{hint} Its "
+            f"package can be allowed with --allow-import {package}, if you trust it."
+        )
 
     def unknown(self, name: str, kind: type[Component] | None = None) -> str:
         """The message for a name that nothing has.
@@ -109,6 +133,26 @@ class Catalog:
         return message
 
 
+def _inside(name: str, packages: Iterable[str]) -> bool:
+    """Whether a dotted name lies in one of the packages."""
+    return any(name.startswith(f"{package}.") for package in packages)
+
+
+def _imported(module: str) -> None:
+    """Import a module that the user allowed.
+
+    Raises:
+        PluginError: It cannot be imported.
+    """
+    try:
+        importlib.import_module(module)
+    except Exception as error:
+        raise PluginError(
+            f"{module} was allowed with --allow-import and cannot be imported: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
 def _below(cls: type[Any]) -> Iterable[type[Any]]:
     for child in cls.__subclasses__():
         yield child
@@ -119,6 +163,7 @@ def load(
     block: Iterable[str] = (),
     strict: bool = False,
     entry_points: Iterable[metadata.EntryPoint] | None = None,
+    allow: Iterable[str] = (),
 ) -> Catalog:
     """Load the plugins and list what they offer; a broken one is kept as failed.
 
@@ -126,11 +171,18 @@ def load(
         block: Names of plugins that are not even imported.
         strict: Whether a broken plugin is an error.
         entry_points: Instead of the installed ones.
+        allow: Packages besides the plugins whose classes may be named.
 
     Raises:
+        ConfigError: What is allowed is no name of a package.
         PluginError: ``strict``, and a plugin did not load.
     """
-    catalog = Catalog(*load_plugins(block, entry_points))
+    allow = list(allow)
+    for name in allow:
+        parts = name.split(".")
+        if parts[0] == "jsonargparse" or not all(part.isidentifier() for part in parts):
+            raise ConfigError(f"--allow-import wants the name of a package, got {name!r}.")
+    catalog = Catalog(*load_plugins(block, entry_points), allow)
     if strict and catalog.failed():
         lines = [f"{p.label}: {p.reason}" for p in catalog.failed()]
         raise PluginError("Plugins did not load: " + "; ".join(lines))

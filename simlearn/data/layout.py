@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,15 @@ FORMAT, SCHEMA = "simlearn-trajectories", 1
 MOVING = ("t", "x", "derivative", "inputs", "mask")
 STILL = ("edge_attr", "node_attr", "node_type", "system_attr", "inputs", "system")
 CHUNK_BYTES = 1 << 17
+LARGEST_CHUNK = 1 << 28  # bytes that are read to get at one number
+PIECE_BYTES = 1 << 28  # of texts that are read at once
+# deflate, shuffle, fletcher32, szip, nbit, scaleoffset, lzf: others are looked for in folders
+FILTERS = {1, 2, 3, 4, 5, 6, 32000}
+# what HDF5, numpy and JSON raise of a damaged file
+DAMAGE = (
+    *(OSError, LookupError, ValueError, RuntimeError),
+    *(TypeError, AttributeError, ArithmeticError, SystemError),
+)
 
 
 def parts(file: h5py.File) -> Iterator[tuple[str, h5py.Dataset]]:
@@ -35,12 +45,47 @@ def digest(dataset: h5py.Dataset) -> str:
     """SHA-256 of type, shape and values, read in pieces of 16 MiB."""
     hashed = hashlib.sha256(f"{dataset.dtype.str} {dataset.shape}".encode())
     if dataset.dtype.kind == "O":
-        hashed.update(json.dumps([str(s) for s in dataset.asstr()[()]]).encode())
+        hashed.update(json.dumps([str(s) for s in texts(dataset)]).encode())
         return hashed.hexdigest()
     rows = max(1, (1 << 24) // max(1, dataset[:1].nbytes)) if dataset.shape[0] else 1
     for start in range(0, dataset.shape[0], rows):
         hashed.update(np.ascontiguousarray(dataset[start : start + rows]).tobytes())
     return hashed.hexdigest()
+
+
+def texts(dataset: h5py.Dataset) -> np.ndarray:
+    """The texts of a dataset ``[n]``, read in pieces: many may be one that stands there once.
+
+    Raises:
+        ValueError: They are together far larger than the file.
+    """
+    size = dataset.file.id.get_filesize()
+    found, total, piece = [], 0, max(1, PIECE_BYTES // max(1, size))
+    for start in range(0, len(dataset), piece):
+        found.append(dataset.asstr()[start : start + piece])
+        total += sum(map(len, found[-1].ravel()))
+        if total > claimable(size):
+            raise ValueError(f"the texts of {dataset.name} are larger than the file")
+    return np.concatenate(found) if found else np.zeros(0, object)
+
+
+def attribute(file: h5py.File, name: str) -> Any:
+    """A root attribute, None where there is none.
+
+    Raises:
+        ValueError: It is no single value, or it is far larger than the file.
+    """
+    if name not in file.attrs:
+        return None
+    held = file.attrs.get_id(name)
+    if held.shape != () or held.get_storage_size() > claimable(file.id.get_filesize()):
+        raise ValueError(f"the attribute {name} is no single text or number")
+    return file.attrs[name]
+
+
+def claimable(size: int) -> int:
+    """Bytes that a file of so many bytes may hold, compressed or written once for many."""
+    return max(1 << 20, 64 * size)
 
 
 def joined(manifest: Mapping[str, str]) -> str:
@@ -82,14 +127,30 @@ def fault(item: Any, size: int) -> str:
         return f"has the type {item.dtype}, not numbers"
     if item.shape is None:
         return "is empty"
-    if item.nbytes > max(1 << 20, 64 * size):
+    if item.nbytes > claimable(size):
         return f"claims {item.nbytes} bytes in a smaller file"
-    return ""
+    return _fault_of_chunks(item, size)
+
+
+def _fault_of_chunks(item: h5py.Dataset, size: int) -> str:
+    """Why a dataset that is stored in chunks is not read."""
+    if item.chunks is None:
+        return ""
+    held = math.prod(item.chunks) * item.dtype.itemsize
+    if held > max(LARGEST_CHUNK, claimable(size)):
+        return f"has chunks of {held} bytes"
+    kept = item.id.get_create_plist()
+    unknown = {kept.get_filter(k)[0] for k in range(kept.get_nfilters())} - FILTERS
+    return f"is packed by the filter {min(unknown)}, which is not read" if unknown else ""
 
 
 def refuse_foreign_storage(file: h5py.File, path: Path) -> None:
     """Refuse whatever leads out of the file or claims to be far larger than it."""
-    size = path.stat().st_size
+    size, total = path.stat().st_size, 0
     for group, name, item in members(file):
-        if wrong := fault(item, size):
+        wrong = fault(item, size)
+        total += 0 if wrong else item.nbytes
+        if total > claimable(size):
+            wrong = f"and what comes before it claim {total} bytes in a smaller file"
+        if wrong:
             raise DataError(f"{path}: {group.rstrip('/')}/{name} {wrong}; refused.")

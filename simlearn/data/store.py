@@ -13,20 +13,26 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import torch
 from torch import Tensor
 
 from simlearn.component import DataError
 from simlearn.data.layout import (
+    DAMAGE,
     FORMAT,
     MOVING,
     SCHEMA,
     STILL,
+    attribute,
+    claimable,
     digest,
     joined,
     parts,
     refuse_foreign_storage,
+    texts,
 )
+from simlearn.data.sound import refuse_unsound, told
 from simlearn.data.writer import Writer
 from simlearn.state import Graph, Topology, Trajectory
 
@@ -87,33 +93,34 @@ def read(path: Path | str) -> Dataset:
     try:
         with h5py.File(path, "r") as file:
             manifest = _verified(file, path)
-            return Dataset(
-                tuple(_trajectories(file)),
-                json.loads(file.attrs["provenance"]),
-                joined(manifest),
-            )
-    except (OSError, LookupError, ValueError, RuntimeError, TypeError, AttributeError) as error:
+            provenance = told(json.loads(file.attrs["provenance"]))
+            return Dataset(tuple(_trajectories(file)), provenance, joined(manifest))
+    except DataError as error:
+        if str(path) in str(error):
+            raise
+        raise DataError(f"{path}: {error}") from error
+    except DAMAGE as error:
         raise DataError(
             f"{path} is truncated or damaged ({error}). Make it anew, or fetch an intact copy."
         ) from error
 
 
 def _verified(file: h5py.File, path: Path) -> dict[str, str]:
-    if file.attrs.get("format") != FORMAT:
+    kind, schema = attribute(file, "format"), attribute(file, "schema")
+    if kind != FORMAT:
         raise DataError(
             f"{path} is an HDF5 file of another origin: its `format` is "
-            f"{file.attrs.get('format', 'missing')!r}, wanted {FORMAT!r}."
+            f"{'missing' if kind is None else repr(kind)}, wanted {FORMAT!r}."
         )
-    if file.attrs.get("schema") != SCHEMA:
-        raise DataError(
-            f"{path} has schema {file.attrs.get('schema')}, this simlearn reads schema {SCHEMA}."
-        )
-    if not file.attrs.get("complete", False):
+    if schema != SCHEMA:
+        raise DataError(f"{path} has schema {schema}, this simlearn reads schema {SCHEMA}.")
+    if not isinstance(done := attribute(file, "complete"), bool | np.bool_) or not done:
         raise DataError(f"{path} was never finished: it has no `complete` mark. Make it anew.")
     refuse_foreign_storage(file, path)
-    manifest: dict[str, str] = json.loads(file.attrs["manifest"])
-    told = hashlib.sha256(file.attrs["provenance"].encode()).hexdigest()
-    if told != file.attrs["provenance_sha256"] or joined(manifest) != file.attrs["digest"]:
+    manifest: dict[str, str] = json.loads(attribute(file, "manifest"))
+    found = hashlib.sha256(attribute(file, "provenance").encode()).hexdigest()
+    signed = attribute(file, "provenance_sha256")
+    if found != signed or joined(manifest) != attribute(file, "digest"):
         raise DataError(f"{path}: manifest or provenance was changed after it was written.")
     present = dict(parts(file))
     if set(present) != set(manifest):
@@ -140,7 +147,8 @@ def _slices(group: h5py.Group) -> Iterator[Tensor | None]:
 
 
 def _trajectories(file: h5py.File) -> Iterator[Trajectory]:
-    rows = file["graphs/rows"][()]
+    rows, of, kind = file["graphs/rows"][()], file["trajectories"], file["topologies"]
+    _refuse_absurd(rows[kind["graph"][()][of["topology"][()]]], file)
     edges = list(_slices(file["graphs/edge_index"]))
     none = torch.zeros((0, 2), dtype=torch.int64)
     graphs = [
@@ -148,22 +156,35 @@ def _trajectories(file: h5py.File) -> Iterator[Trajectory]:
         for e, n in zip(edges, rows, strict=True)
     ]
     still = zip(*(_slices(file[f"topologies/{n}"]) for n in STILL), strict=True)
-    kind = file["topologies"]
-    heads = zip(kind["graph"], kind["num_systems"], kind["node_names"].asstr()[()], strict=True)
+    heads = zip(kind["graph"], kind["num_systems"], texts(kind["node_names"]), strict=True)
     topologies = [
         Topology(
             graphs[int(graph)],
             num_systems=int(systems),
-            node_names=tuple(json.loads(names)),
+            node_names=_list(names),
             **dict(zip(STILL, values, strict=True)),
         )
         for (graph, systems, names), values in zip(heads, still, strict=True)
     ]
     moving = zip(*(_slices(file[f"trajectories/{n}"]) for n in MOVING), strict=True)
-    of = file["trajectories"]
-    heads = zip(of["topology"], of["status"].asstr()[()], of["finite_steps"], strict=True)
-    for (index, status, finite), values in zip(heads, moving, strict=True):
+    heads = zip(of["topology"], texts(of["status"]), of["finite_steps"], strict=True)
+    for number, ((index, status, finite), values) in enumerate(zip(heads, moving, strict=True)):
         moved = dict(zip(MOVING, values, strict=True))
-        yield Trajectory(
+        one = Trajectory(
             topology=topologies[int(index)], status=status, finite_steps=int(finite), **moved
         )
+        refuse_unsound(one, f"{file.filename}, trajectory {number}")
+        yield one
+
+
+def _list(text: str) -> tuple[Any, ...]:
+    names = json.loads(text)
+    if not isinstance(names, list):
+        raise ValueError("names of nodes are no list")
+    return tuple(names)
+
+
+def _refuse_absurd(rows: Any, file: h5py.File) -> None:
+    """Every row of every trajectory has a number in the file."""
+    if rows.size and (rows.min() < 0 or sum(map(int, rows)) > claimable(file.id.get_filesize())):
+        raise ValueError("its graphs have more rows than a file of this size can hold")

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,31 +20,25 @@ import numpy as np
 from simlearn.component import DataError, EnvironmentFault
 from simlearn.data.layout import CHUNK_BYTES, FORMAT, MOVING, SCHEMA, STILL, digest, joined, parts
 from simlearn.data.ragged import Ragged
+from simlearn.lock import Lock
 from simlearn.state import Topology, Trajectory
 
 
 class Writer:
     """Writes trajectories one after another into ``path``.
 
-    Nothing is there under that name until `finish`.
+    Nothing is there under that name until `finish`, and nobody else writes it meanwhile.
 
     Raises:
         DataError: The file exists already.
-        EnvironmentFault: The folder cannot be written.
+        EnvironmentFault: The folder cannot be written, or another process writes the file.
     """
 
     def __init__(self, path: Path | str, overwrite: bool = False):
         self.path = Path(path)
-        if self.path.exists() and not overwrite:
-            raise DataError(
-                f"{self.path} exists already. Choose another --out, or replace it with --overwrite."
-            )
-        self.partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.file = h5py.File(self.partial, "w")
-        except OSError as error:
-            raise EnvironmentFault(f"Cannot write into {self.path.parent}: {error}.") from error
+        self.partial = self.path.with_name(f".{self.path.name}.partial")
+        self._lock = Lock(self.path.with_name(f".{self.path.name}.lock"), f"The file {self.path}")
+        self.file = self._opened(overwrite)
         self.moving = {
             name: Ragged(self.file, f"trajectories/{name}", name not in ("t", "mask"))
             for name in MOVING
@@ -56,6 +51,27 @@ class Writer:
         self.numbers: dict[bytes, int] = {}
         self.topologies: list[tuple[int, int, str]] = []
         self.of: list[tuple[int, str, int]] = []
+
+    def _opened(self, overwrite: bool) -> h5py.File:
+        """The file in the making, under the lock; what a killed process left is written anew."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EnvironmentFault(f"Cannot write into {self.path.parent}: {error}.") from error
+        self._lock.__enter__()
+        try:
+            if self.path.exists() and not overwrite:
+                raise DataError(
+                    f"{self.path} exists already. Choose another --out, or replace it with "
+                    "--overwrite."
+                )
+            return h5py.File(self.partial, "w")
+        except BaseException as error:
+            self._lock.__exit__()
+            if isinstance(error, OSError):
+                told = f"Cannot write into {self.path.parent}: {error}."
+                raise EnvironmentFault(told) from error
+            raise
 
     def append(self, trajectory: Trajectory) -> None:
         """Add a trajectory; graphs and topologies that were there before are stored once."""
@@ -142,6 +158,7 @@ class Writer:
             {
                 "format": FORMAT,
                 "schema": SCHEMA,
+                "written_by": f"simlearn {version('simlearn')}",
                 "manifest": json.dumps(manifest, sort_keys=True),
                 "provenance": told,
                 "provenance_sha256": hashlib.sha256(told.encode()).hexdigest(),
@@ -164,7 +181,10 @@ class Writer:
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(Exception):
             self.file.close()
-        self.partial.unlink(missing_ok=True)
+        try:
+            self.partial.unlink(missing_ok=True)
+        finally:
+            self._lock.__exit__()
 
 
 def _content(topology: Topology) -> bytes:

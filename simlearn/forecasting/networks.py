@@ -104,7 +104,7 @@ def _read(path: Path, directed: bool) -> _Links:
     edges = read_edges(path, directed)
     listed = edges.nodes or dict.fromkeys(name for pair in edges.pairs for name in pair)
     labels = list(listed)
-    if labels and all(re.fullmatch(r"-?\d+", name) for name in labels):
+    if labels and all(re.fullmatch(r"-?\d{1,99}", name) for name in labels):
         labels.sort(key=int)
     place = {name: k for k, name in enumerate(labels)}
     ends = torch.tensor([[place[a], place[b]] for a, b in edges.pairs], dtype=torch.int64)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -75,18 +73,3 @@ def kept_bytes(kept: int, rows: int, dim: int, real: int) -> int:
 def fits(size: int) -> bool:
     """Whether states of so many bytes may stay in memory."""
     return size <= budget() // SHARE
-
-
-def refuse_disk(path: Path, size: int) -> None:
-    """Refuse a file that the disk has no room for.
-
-    Raises:
-        EnvironmentFault: It has none; the estimate is told.
-    """
-    folder = next((one for one in path.absolute().parents if one.is_dir()), Path("."))
-    free = shutil.disk_usage(folder).free
-    if size > free:
-        raise EnvironmentFault(
-            f"{path} would take about {told(size)}, {folder} has {told(free)} left. Keep fewer "
-            "states with --every, or write elsewhere."
-        )

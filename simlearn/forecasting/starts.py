@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,10 @@ import torch
 from torch import Tensor
 
 from simlearn.component import DataError
+from simlearn.data.importing.containers import ready
+from simlearn.data.importing.npz import headers, readable
 from simlearn.data.importing.sources import TABLES
-from simlearn.data.layout import FORMAT, fault
+from simlearn.data.layout import DAMAGE, FORMAT, attribute, refuse_foreign_storage, texts
 from simlearn.data.store import read
 from simlearn.forecasting.starttables import name_of, table
 
@@ -90,10 +93,11 @@ def read_start(path: Path | str, dim: int, columns: Any = None, more: int = 0) -
     if kind in (".h5", ".hdf5") and (found := _dataset(path, dim)) is not None:
         return found
     held = _arrays(path)
+    called = held.pop("nodes", np.zeros(0))
     name = next((n for n in ("x0", "x") if n in held), next(iter(held)) if len(held) == 1 else "")
     if not name:
         raise DataError(f"{path} has the arrays {', '.join(held)}; call the start x0.")
-    names = [name_of(one) for one in held.pop("nodes", np.zeros(0)).reshape(-1).tolist()]
+    names = [name_of(one) for one in called.reshape(-1).tolist()]
     _once(names, str(path))
     x = _state(held.pop(name), dim, str(path), names)
     others = {n: _numbers(a) for n, a in held.items() if _of_nodes(a, len(x))}
@@ -107,7 +111,7 @@ def _once(names: Sequence[str], where: str) -> None:
         DataError: One does.
     """
     if len(set(names)) < len(names):
-        twice = next(name for k, name in enumerate(names) if name in names[:k])
+        twice = Counter(names).most_common(1)[0][0]
         raise DataError(f"{where}: the node {twice} stands there twice. Remove one row.")
 
 
@@ -115,8 +119,8 @@ def _dataset(path: Path, dim: int) -> Start | None:
     """The last state of the first trajectory of a dataset; None where it is another HDF5 file."""
     try:
         with h5py.File(path, "r") as file:
-            ours = file.attrs.get("format") == FORMAT
-    except OSError as error:
+            ours = attribute(file, "format") == FORMAT
+    except DAMAGE as error:
         raise DataError(f"{path} is no HDF5 file that can be read: {error}.") from error
     if not ours:
         return None
@@ -145,30 +149,34 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     Raises:
         DataError: It cannot be read, or holds none.
     """
+    kind = path.suffix.lower()
     try:
-        if path.suffix.lower() == ".npy":
-            return {"x0": np.load(path, allow_pickle=False)}
-        if path.suffix.lower() == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                found = {name: file[name] for name in file.files}
+        if kind == ".npy":  # a header that claims more than the file holds cannot be mapped
+            return {"x0": np.array(np.load(path, mmap_mode="r", allow_pickle=False))}
+        if kind == ".npz":
+            found = _of_npz(path)
         else:
             with h5py.File(path, "r") as file:
-                for name in file:
-                    item = file.get(name, getlink=True)
-                    item = file[name] if isinstance(item, h5py.HardLink) else item
-                    if wrong := fault(item, path.stat().st_size):
-                        raise DataError(f"{path}: {name} {wrong}; refused.")
+                refuse_foreign_storage(file, path)
                 found = {name: _read(file[name]) for name in file}
-    except (OSError, ValueError, EOFError) as error:
+    except DAMAGE as error:
         raise DataError(f"{path} cannot be read: {error}.") from error
     if not found:
         raise DataError(f"{path} holds no array.")
     return found
 
 
+def _of_npz(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an npz file, once their headers are known to tell the truth."""
+    held = headers(path)
+    ready(held, list(held), path)
+    with readable(path):
+        return {name: one.values for name, one in held.items()}
+
+
 def _read(item: Any) -> np.ndarray:
     text = h5py.check_string_dtype(item.dtype) is not None
-    return np.asarray(item.asstr()[()] if text else item[()])
+    return texts(item) if text and item.ndim else np.asarray(item[()])
 
 
 def _state(value: np.ndarray, dim: int, where: str, names: Sequence[str]) -> Tensor:

@@ -72,8 +72,13 @@ def _ladder(record: Any) -> dict[str, Any] | None:
 
     The record comes with the archive, so that anything may be missing in it.
     """
-    if not isinstance(record, Mapping) or not record.get("rungs"):
+    try:
+        return _told_of(record) if isinstance(record, Mapping) and record.get("rungs") else None
+    except (TypeError, ValueError, LookupError, AttributeError):  # a record of other kinds
         return None
+
+
+def _told_of(record: Mapping[str, Any]) -> dict[str, Any]:
     network = any("stages" in rung for rung in record["rungs"])
     return {
         **(NETWORK if network else ENERGY),

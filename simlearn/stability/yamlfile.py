@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
 from simlearn.component import ConfigError
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DEEPEST = 100  # levels of lists and mappings
+LARGEST = 100_000  # values of a file, those that an alias repeats counted each time
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
@@ -35,32 +38,51 @@ def load_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error
     except ValueError as error:  # a date that is none, a number of too many digits
         raise ConfigError(f"{path}: no valid YAML: {error}.") from error
-    except RecursionError as error:
-        raise ConfigError(f"{path}: its lists and mappings are nested too deeply.") from error
     if not isinstance(body, dict):
         raise ConfigError(f"{path} must be a YAML mapping (key: value), got {type(body).__name__}.")
     return body
 
 
 def _loaded(text: str) -> Any:
+    _refuse_deep(text)
     loader = LOADER(text)
     try:
         node = loader.get_single_node()
-        _refuse_twice(node, set())
+        _refuse_twice(node, {})
         return None if node is None else loader.construct_document(node)
     finally:
         loader.dispose()
 
 
-def _refuse_twice(node: yaml.Node | None, met: set[int]) -> None:
-    """A mapping that says two things of one key would silently forget the first."""
-    if id(node) in met or not isinstance(node, yaml.CollectionNode):
-        return
-    met.add(id(node))
-    told = set()
+def _refuse_deep(text: str) -> None:
+    """Look at the levels before anything descends into them: the parser itself would crash."""
+    depth, events = 0, cast(Iterator[Any], yaml.parse(text, LOADER))
+    for event in events:
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise yaml.MarkedYAMLError(
+                problem=f"lists and mappings are nested more than {DEEPEST} levels deep",
+                problem_mark=event.start_mark,
+            )
+
+
+def _refuse_twice(node: yaml.Node | None, sizes: dict[int, int]) -> int:
+    """A mapping that says two things of one key would silently forget the first.
+
+    Gives how many values there are, as aliases may let a short text stand for more than memory
+    holds.
+    """
+    if not isinstance(node, yaml.CollectionNode):
+        return 1
+    if id(node) in sizes:
+        if not sizes[id(node)]:
+            raise yaml.MarkedYAMLError(problem="it contains itself", problem_mark=node.start_mark)
+        return sizes[id(node)]
+    sizes[id(node)], size, told = 0, 1, set()
     for child in node.value:
         for one in child if isinstance(child, tuple) else (child,):
-            _refuse_twice(one, met)
+            size += _refuse_twice(one, sizes)
         key = child[0] if isinstance(child, tuple) else None
         if isinstance(key, yaml.ScalarNode) and key.value != "<<":
             if key.value in told:
@@ -68,3 +90,9 @@ def _refuse_twice(node: yaml.Node | None, met: set[int]) -> None:
                     problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark
                 )
             told.add(key.value)
+    if size > LARGEST:
+        raise yaml.MarkedYAMLError(
+            problem=f"it stands for more than {LARGEST} values", problem_mark=node.start_mark
+        )
+    sizes[id(node)] = size
+    return size

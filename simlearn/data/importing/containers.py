@@ -14,7 +14,7 @@ import h5py
 from simlearn.component import DataError
 from simlearn.data.importing import memory
 from simlearn.data.importing.npz import Npy, headers
-from simlearn.data.layout import FORMAT, fault, members
+from simlearn.data.layout import DAMAGE, FORMAT, attribute, fault, members
 
 Arrays = Mapping[str, Any]
 
@@ -42,10 +42,14 @@ def open_arrays(path: Path) -> Iterator[list[tuple[str, Arrays]]]:
     except OSError as error:
         raise DataError(f"{path} is no HDF5 file that can be read: {error}.") from error
     with file:
-        if file.attrs.get("format") == FORMAT:
-            raise DataError(f"{path} is a dataset of simlearn already: use it as it is.")
         try:
-            yield _groups(file, path)
+            if attribute(file, "format") == FORMAT:
+                raise DataError(f"{path} is a dataset of simlearn already: use it as it is.")
+            groups = _groups(file, path)
+        except DAMAGE as error:
+            raise DataError(f"{path} is damaged and cannot be read: {error}.") from error
+        try:
+            yield groups
         except (OSError, RuntimeError) as error:
             raise DataError(f"{path} is damaged and cannot be read: {error}.") from error
 

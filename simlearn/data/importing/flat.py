@@ -17,6 +17,7 @@ from simlearn.data.importing.columns import Columns
 from simlearn.data.importing.containers import Arrays
 from simlearn.data.importing.guessing import SEVERAL
 from simlearn.data.importing.tables import Source
+from simlearn.data.layout import texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +91,7 @@ def _source(held: dict[str, np.ndarray], path: Path) -> Source:
 def _plain(array: Any) -> np.ndarray:
     """The values, text as text."""
     if isinstance(array, h5py.Dataset) and h5py.check_string_dtype(array.dtype):
-        return np.asarray(array.asstr()[()])
+        return np.asarray(texts(array))
     value = np.asarray(array[()])
     return np.char.decode(value, "utf-8") if value.dtype.kind == "S" else value
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from xml.parsers.expat import ExpatError, ParserCreate
 
 import torch
 from torch import Tensor
@@ -29,12 +32,34 @@ def graphml(path: Path) -> Edges:
     except ImportError as error:
         raise EnvironmentFault("GraphML needs networkx: pip install simlearn[graph]") from error
     try:
+        _refuse_definitions(path)
         graph = networkx.read_graphml(path)
+    except DataError:
+        raise
     except Exception as error:  # the parser raises whatever its XML library does
         raise DataError(f"{path} is no GraphML that can be read: {error}.") from error
     nodes = [(str(name), data) for name, data in graph.nodes(data=True)]
     edges = [(str(a), str(b), data) for a, b, data in graph.edges(data=True)]
     return _of(path, nodes, edges, bool(graph.is_directed()))
+
+
+def _refuse_definitions(path: Path) -> None:
+    """A document type may name files to be read, and entities that unfold without end.
+
+    Raises:
+        DataError: There is one.
+    """
+    found: list[str] = []
+    reader = ParserCreate()
+    reader.StartDoctypeDeclHandler = lambda *_: found.append("DOCTYPE")
+    reader.StartElementHandler = lambda *_: found.append("element")
+    with path.open("rb") as file, suppress(ExpatError):
+        while not found and (piece := file.read(1 << 12)):
+            reader.Parse(piece)
+    if "DOCTYPE" in found:
+        raise DataError(
+            f"{path} defines a document type, which GraphML does not need. Remove the DOCTYPE."
+        )
 
 
 def node_link(path: Path) -> Edges:
@@ -78,7 +103,7 @@ def _of(
     labels = [name for name, _ in nodes]
     known = set(labels)
     if len(known) < len(labels):
-        twice = next(name for k, name in enumerate(labels) if name in labels[:k])
+        twice = Counter(labels).most_common(1)[0][0]
         raise DataError(f"{path}: the node {twice} stands there twice. Remove one.")
     pairs = [(a, b) for a, b, _ in edges]
     places = [f"{path}, edge {k} ({a} - {b})" for k, (a, b) in enumerate(pairs, 1)]

@@ -85,7 +85,11 @@ def cells_of(line: str, mark: str | None) -> list[str]:
     """Cells of a line; without a mark, blanks stand between them."""
     if mark is None:
         return line.split()
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=mark))]
+    try:
+        cells = next(csv.reader([line], delimiter=mark))
+    except csv.Error:  # a cell too long to be a name or a number, as the next look will tell
+        cells = line.split(mark)
+    return [cell.strip() for cell in cells]
 
 
 def connect(edges: Edges | None, labels: Sequence[str], complete: bool) -> Topology:

@@ -11,7 +11,7 @@ import h5py
 
 from simlearn.component import ConfigError, DataError
 from simlearn.data.importing.sources import sha256
-from simlearn.data.layout import FORMAT
+from simlearn.data.layout import DAMAGE, FORMAT, attribute
 
 
 def targets(out: Path, sources: Sequence[Path], held_out: float) -> list[Path]:
@@ -53,7 +53,8 @@ def _provenance(path: Path) -> dict[str, Any] | None:
         return None
     try:
         with h5py.File(path, "r") as file:
-            told = json.loads(file.attrs["provenance"]) if file.attrs["format"] == FORMAT else None
-    except (OSError, LookupError, ValueError, TypeError):
+            ours = attribute(file, "format") == FORMAT
+            told = json.loads(attribute(file, "provenance")) if ours else None
+    except DAMAGE:
         return None
     return told if isinstance(told, dict) and "imported" in told else None

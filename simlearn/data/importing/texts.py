@@ -70,8 +70,15 @@ def open_csv(path: Path, written: Format) -> Source:
 
     Raises:
         ConfigError: The delimiter that was given is not that of the header.
-        DataError: It is empty, has no header, or two columns of one name.
+        DataError: It is empty, has no header that can be read, or two columns of one name.
     """
+    try:
+        return _opened(path, written)
+    except csv.Error as error:
+        raise DataError(f"{path}: its header cannot be read: {error}.") from error
+
+
+def _opened(path: Path, written: Format) -> Source:
     encoding = _encoding(path, written)
     lines = re.split(r"\r\n|\r|\n", _head(path, encoding))
     first = next(
