@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
 
-.PHONY: setup demo test test-slow docs lint clean help
+.PHONY: setup demo test test-slow faults docs lint clean help
 
 help:
 	@echo "make demo   learn the solar system from the real ephemeris and judge the simulator (about 2 minutes)"
 	@echo "make test   the whole test suite, lint, types and import contracts; in two processes, or WORKERS=8"
 	@echo "make test-slow  the tests that take longest: whole examples, long orbits, a real compilation"
+	@echo "make faults  every fault of the table, and forty trainings that are killed at random moments"
 	@echo "make docs   the documentation as a site for the file system: site/index.html"
 	@echo "make setup  only the environment: $(VENV)"
 
@@ -37,6 +38,10 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
+
+faults: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults --kills 40
 
 docs: $(STAMP)
 	@$(BIN)/python -c 'import material' 2>/dev/null || \

@@ -28,6 +28,8 @@ COMMANDS = {
     "doctor": ("doctor", "look at the environment: versions, device, disk, plugins; what to mend"),
 }
 
+LONGEST = 2000  # characters of an error
+SMALLER = "take a smaller batch, fewer trajectories or a shorter horizon"
 USAGE = """simlearn: learn simulators of physical and networked systems, and prove them stable.
 
 usage: simlearn COMMAND [options]
@@ -181,13 +183,29 @@ def _classified(error: BaseException) -> tuple[int, str]:
     if isinstance(error, BrokenPipeError):
         return 0, ""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return 6, "out of memory; take a smaller batch, fewer trajectories or a shorter horizon"
+        return 6, f"out of memory; {SMALLER}"
     if isinstance(error, OSError) and not isinstance(error, ImportError):
         return 6, f"the system refused: {error}"
     what = f"{type(error).__name__}: {error}"
+    if "can't allocate memory" in what:  # torch raises no MemoryError
+        return 6, f"out of memory; {SMALLER}"
+    from simlearn.cli.blame import blamed
+
+    if whose := blamed(error):
+        return 4, f"{whose} raised {what} (--debug shows where)"
     return 70, f"internal error, please report it with the output of --debug. {what}"
 
 
 def _say(message: str) -> None:
     if message:
-        print(f"simlearn: {message}", file=sys.stderr)
+        print(f"simlearn: {shown(message)}", file=sys.stderr)
+
+
+def shown(message: str) -> str:
+    """A message without what a terminal would obey, and no longer than people read."""
+    return harmless(message if len(message) <= LONGEST else f"{message[: LONGEST - 4]} ...")
+
+
+def harmless(text: str) -> str:
+    """A text, which may hold names of files and columns, as letters that a terminal only shows."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in text)

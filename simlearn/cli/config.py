@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from simlearn.catalog import Catalog
-from simlearn.cli import Options
+from simlearn.cli import Options, shown
 from simlearn.cli.judging import case_of
 from simlearn.cli.parsing import OneMessage, parser, prepare
 from simlearn.component import ConfigError, SimlearnError
@@ -21,6 +21,7 @@ DESCRIPTION = """Look at gate and fit configs, without data and without training
 Every name, argument and type is looked at, and whether the parts fit together. Every fault of every
 file is told with its line and the nearest name. Exit code 0: all are sound. 2: one is not."""
 USAGE = f"usage: simlearn config validate FILE... [--kind gate|fit]\n\n{DESCRIPTION}\n"
+SHOWN = 6  # keys that do not belong there
 FIT = ("model", "data", "trainer", "seed_everything", "ckpt_path", "weights_only")
 # what a part of a config is looked at with: a parser wants a whole one
 SOUND = {
@@ -60,7 +61,7 @@ def _told(path: Path, kind: str | None, known: Catalog) -> int:
     except SimlearnError as error:
         found, faults = "", [error]
     for text in dict.fromkeys(map(str, faults)):
-        print(text if str(path) in text else f"{path}: {text}", file=sys.stderr)
+        print(shown(text if str(path) in text else f"{path}: {text}"), file=sys.stderr)
     if not faults:
         part = found == "fit" and not _whole(body)
         print(f"{path}: sound{', a part of a fit config' if part else f' ({found})'}")
@@ -101,7 +102,7 @@ def _gate(path: Path, body: Any, strict: bool, known: Catalog) -> Iterator[Simle
 
 def _fit(path: Path, body: Any, strict: bool, known: Catalog) -> Iterator[SimlearnError]:
     """What is wrong with a fit config: first its parts, one by one, then the whole, built."""
-    from simlearn.cli.lightning import fit_parser
+    from simlearn.cli.fit_parser import fit_parser
 
     OneMessage.known, OneMessage.files = known, [path]
     reader = fit_parser()
@@ -116,17 +117,16 @@ def _fit(path: Path, body: Any, strict: bool, known: Catalog) -> Iterator[Simlea
             whole = reader.parse_path(str(path))
             whole.pop("trainer")  # its devices may not be here
             reader.instantiate(whole)
-        except Exception as error:
-            faults.append(_refused(path, error))
+        except SimlearnError as error:
+            faults.append(error)
     yield from faults
 
 
 def _strangers(path: Path, body: dict[str, Any]) -> Iterator[ConfigError]:
-    for key in body:
-        if key not in FIT:
-            near = difflib.get_close_matches(str(key), FIT, 1)
-            hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(FIT)}."
-            yield ConfigError(f"{path}: a fit config has no key {key!r}; {hint}")
+    for key in [key for key in body if key not in FIT][:SHOWN]:
+        near = difflib.get_close_matches(str(key), FIT, 1)
+        hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(FIT)}."
+        yield ConfigError(f"{path}: a fit config has no key {key!r}; {hint}")
 
 
 def _parts(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -150,11 +150,3 @@ def _arguments(given: Any) -> Iterator[Any]:
         elements = [[one] for one in value] if isinstance(value, list) and value else [value]
         for one in elements:
             yield {key: one}
-
-
-def _refused(path: Path, error: Exception) -> SimlearnError:
-    """What a component says of its arguments, which jsonargparse may have wrapped."""
-    own: BaseException | None = error
-    while own is not None and not isinstance(own, SimlearnError):
-        own = own.__cause__
-    return own or ConfigError(f"{path} cannot be built: {type(error).__name__}: {error}")

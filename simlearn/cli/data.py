@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-from simlearn.cli import Options
+from simlearn.cli import Options, harmless
 from simlearn.cli.parsing import Parser, configs_in, parser, prepare
 from simlearn.component import ConfigError
 from simlearn.data.importing import Census, Columns, Format, Imported, import_data
@@ -124,7 +124,7 @@ def _import(argv: list[str], options: Options) -> int:
         held_out=given.held_out,
         overwrite=given.overwrite,
     )
-    print(_told(found, columns))
+    print(harmless(_told(found, columns)))
     size = sum(path.stat().st_size for path in found.files) / 1e6
     for path, digest in zip(found.files, found.digests, strict=True):
         print(f"{path}: digest {digest[:12]}")
@@ -214,7 +214,7 @@ def _show(argv: list[str], options: Options) -> int:
     columns = dataset.provenance.get("columns", {})
     units = {**columns.get("units", {}), **dataset.provenance.get("units", {})}
     print(f"{Path(given.file)}: digest {dataset.digest[:12]}\n")
-    print(census.to_text(units))
+    print(harmless(census.to_text(units)))
     kept = {k: v for k, v in dataset.provenance.items() if k not in ("versions", "columns")}
     print(f"\nprovenance\n{json.dumps(kept, indent=2)}")
     return 0

@@ -51,10 +51,11 @@ def run(command: str, argv: list[str], options: Options) -> int:
     OneMessage.known, OneMessage.files = known, files
     if {"-h", "--help"} & set(rest):
         print(OWN)
-    name = own.run or (files[0].stem if files else "run")
+    name = files[0].stem if files else "run"
     if proposal is not None:
-        name = own.run or Path(_data_file(rest) or "run").stem
-    fit = _Fit(command, own, rest, asking, _versions(known), proposal)
+        name = Path(_data_file(rest) or "run").stem
+    name = name if own.run is None else own.run
+    fit = _Fit(command, own, rest, asking, _versions(known), proposal, known.allow)
     if own.seeds is None:
         _once(fit, name)
         return 0
@@ -140,6 +141,7 @@ class _Fit:
     asking: bool
     plugins: dict[str, str]
     proposal: Proposal | None = None
+    allow: tuple[str, ...] = ()
 
 
 def _once(fit: _Fit, name: str) -> None:
@@ -188,6 +190,7 @@ def _execute(fit: _Fit, folder: Path, resumed: Path | None = None, claimed: bool
     chosen = os.environ.get(FOLDER)
     os.environ[FOLDER] = str(folder)
     own = {"allow_drift": fit.own.allow_drift, "spill": fit.own.spill, "plugins": fit.plugins}
+    own |= {"allow": fit.allow}
     try:
         execute(Run(fit.command, folder, resumed, claimed=claimed, **own), arguments, fit.asking)
         if fit.proposal is not None and first_process():

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from simlearn.analysis.significance import members_of
 from simlearn.archive import load
 from simlearn.catalog import Catalog
-from simlearn.cli import Options
+from simlearn.cli import Options, harmless
 from simlearn.cli.forecast_help import DESCRIPTION, EXAMPLES, Formatter
 from simlearn.cli.parsing import Parser, parser, prepare
 from simlearn.cli.progress import Bar
@@ -20,6 +20,7 @@ from simlearn.cli.training_data import training_data
 from simlearn.component import ConfigError, DataError, NumericalError
 from simlearn.data.importing.export import write_csv
 from simlearn.data.importing.memory import told as sized
+from simlearn.data.room import refuse_disk
 from simlearn.data.store import read
 from simlearn.data.writer import Writer
 from simlearn.forecasting import size
@@ -191,7 +192,7 @@ def _room(out: Path, cases: Sequence[Case], plan: Plan) -> None:
     kept = plan.steps // plan.every + 1
     begins = [case[0] for case in cases]
     needed = [size.kept_bytes(kept, len(b.x), b.x.shape[1], b.x.element_size()) for b in begins]
-    size.refuse_disk(out, sum(needed))
+    refuse_disk(out, sum(needed), "Keep fewer states with --every, or")
     if needed and not size.fits(max(needed)):
         print(
             f"simlearn: {sized(max(needed))} of states are written as they come; pictures show "
@@ -208,10 +209,10 @@ def _say(made: Sequence[Forecast], given: Any) -> None:
         graph = given.graph is not None or one.topology.graph.edge_index.numel()
         if one.untested and graph and one.untested not in told:
             told.add(one.untested)
-            print(f"simlearn: {one.untested}", file=sys.stderr)
+            print(harmless(f"simlearn: {one.untested}"), file=sys.stderr)
         for sentence in one.sentences:
             if sentence != one.untested:
-                print(f"simlearn: {who}{sentence}", file=sys.stderr)
+                print(harmless(f"simlearn: {who}{sentence}"), file=sys.stderr)
 
 
 def _draw(made: Sequence[Forecast], folder: Path) -> None:

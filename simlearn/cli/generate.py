@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from simlearn.cli import Options
 from simlearn.cli.parsing import configs_in, parser, prepare
-from simlearn.component import ConfigError, describe
+from simlearn.component import (
+    ConfigError,
+    EnvironmentFault,
+    SimlearnError,
+    describe,
+)
 from simlearn.data.generate import DatasetGenerator, sample_times
-from simlearn.data.parallel import draw
+from simlearn.data.kept import Kept
+from simlearn.data.parallel import draw, pieces_of
+from simlearn.data.room import refuse_large
 from simlearn.data.writer import Writer
+from simlearn.state import Trajectory
 from simlearn.training.record import versions
 
 DESCRIPTION = """Draw trajectories from a generator into a dataset file (HDF5).
@@ -44,32 +55,27 @@ def run(command: str, argv: list[str], options: Options) -> int:
         raise ConfigError(
             f"--count and --workers must be at least 1, got {given.count} and {given.workers}."
         )
-    _write(given)
+    _write(given, {"allow_import": options.allow} if options.allow else {})
     return 0
 
 
-def _write(given: Any) -> None:
+def _write(given: Any, more: dict[str, Any]) -> None:
+    refuse_large(Path(given.out), given.generator, given.count, given.steps, given.workers)
     times = sample_times(given.steps, given.dt)
     began = time.monotonic()
-    with Writer(given.out, given.overwrite) as writer:
-        drawn = draw(given.generator, given.count, times, given.seed, given.workers)
-        for number, one in enumerate(drawn, 1):
-            writer.append(one)
-            if sys.stderr.isatty():
-                print(f"\r{number}/{given.count} trajectories", end="", file=sys.stderr, flush=True)
+    request = {
+        "generator": describe(given.generator),
+        "steps": given.steps,
+        "dt": given.dt,
+        "seed": given.seed,
+        "versions": versions(),
+    }
+    with Writer(given.out, given.overwrite) as writer, _kept(given, request) as kept:
+        drawn = draw(given.generator, given.count, times, given.seed, given.workers, kept)
+        one = _appended(writer, drawn, given.count)
         accuracy = given.generator.accuracy(times, given.seed)
-        digest = writer.finish(
-            {
-                "generator": describe(given.generator),
-                "count": given.count,
-                "steps": given.steps,
-                "dt": given.dt,
-                "seed": given.seed,
-                "units": dict(given.generator.units()),
-                "measured_error": accuracy,
-                "versions": versions(),
-            }
-        )
+        told = {"count": given.count, "units": dict(given.generator.units())}
+        digest = writer.finish({**request, **told, "measured_error": accuracy, **more})
     if sys.stderr.isatty():
         print(file=sys.stderr)
     shape = " x ".join(map(str, one.x.shape))
@@ -80,3 +86,31 @@ def _write(given: Any) -> None:
         f"{given.out}: {given.count} trajectories [steps, rows, dim] = {shape}{error}, "
         f"digest {digest[:12]}, {time.monotonic() - began:.1f} s"
     )
+
+
+def _appended(writer: Writer, drawn: Iterator[Trajectory], count: int) -> Trajectory:
+    """Write what is drawn; returns the last of it."""
+    for number, one in enumerate(drawn, 1):
+        writer.append(one)
+        if sys.stderr.isatty():
+            print(f"\r{number}/{count} trajectories", end="", file=sys.stderr, flush=True)
+    return one
+
+
+@contextmanager
+def _kept(given: Any, request: dict[str, Any]) -> Iterator[Kept | None]:
+    """Where pieces of a long draw are kept; they stay where the same command would go on.
+
+    Only who holds the lock of the file may use it.
+    """
+    kept = Kept(Path(given.out), request)
+    if kept.found:
+        what = f"{kept.found} pieces of {given.out} that were drawn before"
+        print(f"simlearn: going on from {what}", file=sys.stderr)
+    try:
+        yield kept if len(pieces_of(given.generator, given.count)) > 1 else None
+    except SimlearnError as error:
+        if not isinstance(error, EnvironmentFault):
+            kept.remove()
+        raise
+    kept.remove()

@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +15,13 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
 from lightning.pytorch.plugins.io import CheckpointIO
 
 from simlearn import archive
-from simlearn.cli.parsing import OneMessage
+from simlearn.cli.explaining import unbuildable
+from simlearn.cli.fit_parser import FitParser
+from simlearn.cli.parsing import UNFIT, OneMessage
 from simlearn.cli.runs import first_process, set_latest, unused
 from simlearn.cli.signals import Signals, Stopped
 from simlearn.component import ArchiveError, ConfigError, NumericalError, describe
@@ -49,6 +51,7 @@ class Run:
         allow_drift: Whether it is resumed although something has changed.
         spill: Where checkpoints go that cannot be written into the folder.
         plugins: Distribution and version of the plugins, by module.
+        allow: Packages that --allow-import named.
     """
 
     command: str
@@ -59,10 +62,7 @@ class Run:
     allow_drift: bool = False
     spill: Path | None = None
     plugins: Mapping[str, str] = field(default_factory=dict)
-
-
-class FitParser(OneMessage, LightningArgumentParser):
-    """LightningCLI's parser with errors of one message."""
+    allow: Sequence[str] = ()
 
 
 class FitCLI(LightningCLI):
@@ -78,6 +78,17 @@ class FitCLI(LightningCLI):
         trainer = self.config[self.config["subcommand"]]["trainer"]
         for name in bound(trainer.as_dict()):
             trainer[name] = defaults(self.run_of)[name]
+
+    def instantiate_classes(self) -> None:
+        """Build what the config names.
+
+        Raises:
+            ConfigError: A constructor does not take what it was given.
+        """
+        try:
+            super().instantiate_classes()
+        except UNFIT as error:
+            raise unbuildable(error, ", ".join(map(str, OneMessage.files))) from error
 
     def instantiate_trainer(self, **given: Any) -> Trainer:
         """Checkpoints that lose nothing and one metrics.csv, unless the config asks for others."""
@@ -118,7 +129,10 @@ class FitCLI(LightningCLI):
         if not self.trainer.is_global_zero:
             return
         target = self.run_of.folder / "simulator"
-        new = archive.save(finished(self.model, self.datamodule), unused(target))
+        trained = finished(self.model, self.datamodule)
+        if self.run_of.allow:
+            trained.provenance["allow_import"] = list(self.run_of.allow)
+        new = archive.save(trained, unused(target))
         if new != target:
             target.rename(unused(self.run_of.folder / "simulator-before"))
             new.rename(target)
@@ -130,7 +144,7 @@ class FitCLI(LightningCLI):
         """Evaluate trained weights: the checkpoint's, or those of the run's archive."""
         if self.run_of.checkpoint is None:
             # stabilizers may have wrapped what the config names; constraints are folded already
-            loaded = archive.load(self.run_of.folder)
+            loaded = archive.load(self.run_of.folder, OneMessage.known)
             trained = loaded.dynamics
             named = json.dumps(describe(self.model.simulator.dynamics), sort_keys=True)
             replaced = self.model.start is not None and self.model.start.replaces
@@ -166,19 +180,6 @@ class FitCLI(LightningCLI):
                 writer.append(one)
             writer.finish({"predicted_by": str(self.run_of.folder), **self.datamodule.provenance})
         print(f"{path}: {len(rolled)} batches of rollouts")
-
-
-def fit_parser() -> FitParser:
-    """What reads a fit config, for those who only look at one."""
-    parser = FitParser(prog="simlearn fit")
-    parser.add_argument("--seed_everything", type=bool | int, default=0)
-    parser.add_lightning_class_args(Trainer, "trainer")
-    parser.add_lightning_class_args(SimulatorModule, "model")
-    parser.add_lightning_class_args(TrajectoryData, "data")
-    parser.add_method_arguments(
-        Trainer, "fit", skip={"model", "train_dataloaders", "val_dataloaders", "datamodule"}
-    )
-    return parser
 
 
 def defaults(run: Run) -> dict[str, Any]:

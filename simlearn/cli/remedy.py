@@ -12,7 +12,8 @@ import yaml
 
 from simlearn import archive
 from simlearn.catalog import Catalog
-from simlearn.cli.lightning import Run, defaults, execute, fit_parser
+from simlearn.cli.fit_parser import fit_parser
+from simlearn.cli.lightning import Run, defaults, execute
 from simlearn.cli.parsing import OneMessage
 from simlearn.component import EnvironmentFault, SimlearnError, build
 from simlearn.data.generate import DatasetGenerator
@@ -128,7 +129,7 @@ def _trained(known: Catalog) -> Any:
         except OSError as error:
             raise EnvironmentFault(f"Cannot write {folder}: {error}.") from error
         OneMessage.known, OneMessage.files = known, [path]
-        execute(Run("fit", folder, aside=True), ["-c", str(path)], asking=False)
+        execute(Run("fit", folder, aside=True, allow=known.allow), ["-c", str(path)], asking=False)
         return archive.load(folder, known)
 
     return train

@@ -22,7 +22,8 @@ def named(name: str) -> Path:
     Raises:
         ConfigError: The name is no plain name.
     """
-    if not name or Path(name).name != name or name in (".", "..", "latest"):
+    plain = name.isprintable() and Path(name).name == name
+    if not name or not plain or name in (".", "..", "latest"):
         raise ConfigError(f"--run is a plain name for a folder below {RUNS}/, got {name!r}.")
     return RUNS / name
 

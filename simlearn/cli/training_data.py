@@ -9,6 +9,7 @@ from typing import Any
 from simlearn.catalog import Catalog
 from simlearn.component import DataError, SimlearnError, build
 from simlearn.data.generate import DatasetGenerator, sample_times
+from simlearn.data.layout import DAMAGE
 from simlearn.data.store import read
 from simlearn.simulator import Simulator
 from simlearn.state import Trajectory
@@ -34,7 +35,7 @@ def training_data(
         return ()
     try:
         return _found(simulator, known, tell)
-    except SimlearnError as error:
+    except (SimlearnError, *DAMAGE) as error:  # the archive may come from anybody
         tell(f"training data not found again: {error} --training-data FILE.h5 brings them.")
         return ()
 

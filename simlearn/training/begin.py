@@ -10,6 +10,7 @@ from torch import nn
 
 from simlearn.component import ConfigError
 from simlearn.dynamics.coupled import Enclosed
+from simlearn.training.answers import look
 
 if TYPE_CHECKING:
     from simlearn.state import Trajectory
@@ -52,7 +53,8 @@ def wrap(module: SimulatorModule) -> None:
 
 
 def prepare(module: SimulatorModule) -> None:
-    """Log the start, prepare stabilizers and ranges, unless a training is resumed."""
+    """Look at what the dynamics answer; log the start, prepare stabilizers, unless resumed."""
+    look(module)
     if module.trainer.ckpt_path is not None:
         return
     _log_start(module)

@@ -23,6 +23,7 @@ FREE: dict[str, tuple[str, ...]] = {
     "data": ("file",),
     "trainer": ("max_", "min_", "log_", "enable_", "logger", "default_root_dir", "profiler"),
 }
+SCHEMA = 1  # of what a checkpoint keeps
 KEPT = "simlearn"  # where a checkpoint keeps what Lightning leaves out
 OURS = ("Checkpoints", "Progress")
 
@@ -60,9 +61,10 @@ class Facts:
         """Refuse, or tell and record, what differs from what a checkpoint was written with.
 
         Raises:
-            ArchiveError: Something differs, and that is not allowed.
+            ArchiveError: Something differs, and that is not allowed; or a later simlearn wrote it.
         """
         kept = checkpoint.get(KEPT, {})
+        _refuse_later(kept)
         self.drift[:] = kept.get("drift", [])
         before, now = kept.get("facts"), self.to_json(data)
         if not before:
@@ -83,6 +85,17 @@ class Facts:
             self.tell(f"drift: {line}")
         place = {"epoch": checkpoint.get("epoch"), "step": checkpoint.get("global_step")}
         self.drift.append({**place, "differences": found})
+
+
+def _refuse_later(kept: Mapping[str, Any]) -> None:
+    """Refuse what a later simlearn has written in another way."""
+    if (schema := kept.get("schema", SCHEMA)) != SCHEMA:
+        wrote = kept.get("facts", {}).get("versions", {}).get("simlearn", "of another version")
+        raise ArchiveError(
+            f"The checkpoint has schema {schema} and was written by simlearn {wrote}; this "
+            f"simlearn {versions()['simlearn']} reads schema {SCHEMA}. Resume with simlearn "
+            f"{wrote}."
+        )
 
 
 def _fixed(facts: Mapping[str, Any]) -> dict[str, Any]:

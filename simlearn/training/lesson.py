@@ -13,6 +13,7 @@ from torch.nn.utils.parametrize import cached, is_parametrized
 from simlearn.randomness import generator
 from simlearn.simulator import Simulator
 from simlearn.state import Trajectory
+from simlearn.training.answers import like, scalar
 from simlearn.training.objective import Objective
 from simlearn.training.stabilizer import Stabilizer
 
@@ -50,15 +51,17 @@ class Lesson:
         """The window as the stabilizers show it in a step of the optimizer."""
         for number, stabilizer in enumerate(self.stabilizers):
             rng = generator(self.seed, epoch, step, rank, number)
-            window = stabilizer.perturb(window, self.simulator, rng)
+            shown = stabilizer.perturb(window, self.simulator, rng)
+            window = like(shown, window, stabilizer)
         return window
 
     def loss(self, window: Trajectory) -> Tensor:
         """The objective on a perturbed window, and the penalties."""
-        loss = self.objective.loss(self.simulator, window)
+        loss = scalar(self.objective.loss(self.simulator, window), self.objective, "loss")
         for stabilizer in self.stabilizers:
             penalty = stabilizer.penalty(self.simulator, window)
-            loss = loss if penalty is None else loss + penalty
+            if penalty is not None:
+                loss = loss + scalar(penalty, stabilizer, "penalty")
         return loss
 
     def bound(self) -> list[nn.Module]:

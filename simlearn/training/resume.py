@@ -20,12 +20,11 @@ from lightning.pytorch.callbacks import EarlyStopping
 
 from simlearn.component import ConfigError
 from simlearn.randomness import global_state, set_global_state
-from simlearn.training.drift import KEPT, machine
+from simlearn.training.drift import KEPT, SCHEMA, machine
 from simlearn.training.durable import LAST, tidy
 from simlearn.training.metrics import Metrics
 from simlearn.training.validation import MONITORED
 
-SCHEMA = 1
 EPOCH, STEP = "epoch", "step"  # what was about to begin when a checkpoint was taken
 
 

@@ -48,6 +48,7 @@ def test_paths_of_a_gate_file_are_seen_from_where_it_lies(check, gated, monkeypa
     assert (gated / "elsewhere/r/report.html").is_file()
 
 
+@pytest.mark.fault(29)
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
@@ -67,6 +68,7 @@ def test_what_is_missing_or_misspelt_is_named(check, gated, old, new, told):
     assert error.count("\n") == 1
 
 
+@pytest.mark.fault(29)
 def test_an_unknown_suite_and_no_gate_at_all(check):
     code, _, error = check("--suite", "smoek")
     assert code == 2
@@ -97,6 +99,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_judging(check, gated, mo
     assert "Cannot write the baseline into file" in error
 
 
+@pytest.mark.fault(29)
 def test_a_nan_metric_fails_the_gate(check, monkeypatch):
     monkeypatch.setattr(
         Bounded, "run", lambda *_: Finding("pass", (Metric("told only", math.nan),))
@@ -178,6 +181,7 @@ def test_a_truth_that_is_named_and_cannot_be_had_is_refused(check, generator, to
     assert check("--data", "silent.h5")[0] == 0
 
 
+@pytest.mark.fault(29)
 @pytest.mark.parametrize(
     ("words", "code"),
     [

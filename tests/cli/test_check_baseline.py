@@ -95,6 +95,7 @@ def test_the_spread_of_siblings_widens_what_is_allowed(check, gated):
     assert "its siblings is 1, now it is 0" in error
 
 
+@pytest.mark.fault(30)
 def test_a_truth_that_is_not_known_any_more_is_refused(check, monkeypatch):
     assert check("--update-baseline", "--baseline", "b.json")[0] == 0
     monkeypatch.setattr(judging, "_system", lambda data, known: None)
@@ -111,6 +112,7 @@ def test_a_failing_simulator_is_never_blessed(check, gated):
     assert not (gated / "b.json").exists()
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -130,6 +132,7 @@ def test_what_cannot_be_compared_is_refused_before_judging(check, monkeypatch, w
     assert told in error
 
 
+@pytest.mark.fault(30)
 def test_arguments_of_a_check_that_changed_are_refused(check, gated):
     assert check("--update-baseline", "--baseline", "b.json")[0] == 0
     path = gated / "own.gate.yaml"

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from simlearn import cli
-from simlearn.cli import config
+from simlearn.cli.explaining import unbuildable
 from simlearn.component import ConfigError
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -103,8 +103,8 @@ seed_everything: often
         "x.yaml:13: data has no option cuont; did you mean count?",
         "x.yaml:15: trainer has no option max_epoch; did you mean max_epochs?",
         "x.yaml:16: trainer.max_steps: wanted int, got few.",
-        "x.yaml: trainer.callbacks: lightning.pytorch.callbacks has no EarlyStoping; did you mean "
-        "EarlyStopping?",
+        "x.yaml:17: trainer.callbacks: lightning.pytorch.callbacks.EarlyStoping was refused: it is "
+        "no class that can be named here. Did you mean lightning.pytorch.callbacks.EarlyStopping?",
         "x.yaml:18: seed_everything: wanted bool or int, got often.",
     ]
     assert len(faults) == len(wanted)
@@ -145,8 +145,8 @@ def test_parts_that_do_not_fit_together(look, old, new, told):
 def test_what_a_component_says_of_its_arguments_is_the_fault():
     wrapped = ValueError("wrapped")
     wrapped.__cause__ = told = ConfigError("dim must be even")
-    assert config._refused(pathlib.Path("x.yaml"), wrapped) is told
-    plain = config._refused(pathlib.Path("x.yaml"), RuntimeError("negative dimension"))
+    assert unbuildable(wrapped, "x.yaml") is told
+    plain = unbuildable(RuntimeError("negative dimension"), "x.yaml")
     assert str(plain) == "x.yaml cannot be built: RuntimeError: negative dimension"
 
 

@@ -65,6 +65,7 @@ def test_people_read_a_table(capsys, tmp_path, monkeypatch):
     assert "problems: 0" in text
 
 
+@pytest.mark.fault(28)
 def test_a_process_of_its_own_needs_no_writable_home(shell, tmp_path):
     home = tmp_path / "nowhere"
     done = shell("doctor", HOME=str(home))

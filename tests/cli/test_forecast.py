@@ -82,6 +82,7 @@ def test_leaving_the_range_of_the_training_data_is_told(here, command, capsys):
     )
 
 
+@pytest.mark.fault(21)
 def test_a_lost_forecast_is_kept_and_marked(here, command, capsys, seeded):
     """Finite first, infinite later: exit code 5, and what came before is in the file."""
     field = MLPField(dim=2, width=4).double()

@@ -11,6 +11,7 @@ import torch
 
 import simlearn
 from simlearn import Ensemble, Simulator, Trajectory
+from simlearn.data import room
 from simlearn.dynamics import CoupledSeries, GraphCoupled
 from simlearn.forecasting import size
 from simlearn.integrators import RK4
@@ -183,6 +184,7 @@ def test_bad_input_has_its_code_and_leaves_nothing(here, command, capsys, given,
     assert sorted(one.name for one in here.iterdir()) == before
 
 
+@pytest.mark.fault(24)
 def test_too_large_for_memory_or_disk_is_refused_with_the_estimate(
     here, command, capsys, monkeypatch
 ):
@@ -191,7 +193,7 @@ def test_too_large_for_memory_or_disk_is_refused_with_the_estimate(
     assert "would take about" in capsys.readouterr().err
     monkeypatch.undo()
     monkeypatch.chdir(here)
-    monkeypatch.setattr(size.shutil, "disk_usage", lambda path: type("Use", (), {"free": 10}))
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda path: type("Use", (), {"free": 10}))
     assert command(*graph()) == 6
     assert "Keep fewer states with --every" in capsys.readouterr().err
     assert not (here / "f.h5").exists()

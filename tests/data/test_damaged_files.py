@@ -36,6 +36,7 @@ def test_a_folder_is_no_dataset(tmp_path):
     refused(tmp_path, "There is no dataset")
 
 
+@pytest.mark.fault(10)
 @pytest.mark.parametrize("kept", [0, 1, 7, 100, 0.5, 0.9, -1], ids=str)
 def test_a_truncated_file_is_refused(intact, kept):
     raw = intact.read_bytes()
@@ -54,6 +55,7 @@ def test_an_hdf5_file_of_another_origin_is_refused(tmp_path):
     refused(tmp_path / "other.h5", "another origin", "simlearn-trajectories")
 
 
+@pytest.mark.fault(10)
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
@@ -90,6 +92,7 @@ def places(path):
     return found
 
 
+@pytest.mark.fault(10)
 def test_a_byte_flipped_in_any_part_is_noticed(intact):
     raw, where = intact.read_bytes(), places(intact)
     assert len(where) > 30
@@ -101,6 +104,7 @@ def test_a_byte_flipped_in_any_part_is_noticed(intact):
         refused(intact)
 
 
+@pytest.mark.fault(10)
 def test_a_byte_flipped_anywhere_never_gives_other_data(make, intact):
     raw = intact.read_bytes()
     wanted = list(map(make.content, read(intact).trajectories))
@@ -169,6 +173,7 @@ ALIENS = {
 }
 
 
+@pytest.mark.fault(12)
 @pytest.mark.parametrize("make_alien", ALIENS.values(), ids=ALIENS.keys())
 def test_what_does_not_belong_into_a_dataset_is_refused(intact, make_alien):
     with h5py.File(intact, "r+") as file:
@@ -176,6 +181,7 @@ def test_what_does_not_belong_into_a_dataset_is_refused(intact, make_alien):
     refused(intact)
 
 
+@pytest.mark.fault(12)
 @pytest.mark.parametrize("kind", ["soft", "external"])
 def test_a_part_moved_behind_a_link_is_refused(intact, kind):
     with h5py.File(intact, "r+") as file:

@@ -36,6 +36,7 @@ def setup(trajectories, **given):
     return data
 
 
+@pytest.mark.fault(11)
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize(
     ("name", "column", "called"), [("x", 1, "spin"), ("derivative", 0, "derivative 0")]
@@ -49,6 +50,7 @@ def test_bad_numbers_are_named_by_trajectory_step_and_channel(value, name, colum
     assert all(bool(one.x.isfinite().all()) for one in kept.training)
 
 
+@pytest.mark.fault(11)
 def test_a_masked_number_may_be_anything():
     mask = torch.ones(20, 1, dtype=torch.bool)
     mask[4] = False
@@ -57,6 +59,7 @@ def test_a_masked_number_may_be_anything():
     assert [one.steps for one in setup([track(x=x, mask=mask)]).training] == [4, 15]
 
 
+@pytest.mark.fault(11)
 @pytest.mark.parametrize("step", [3, 19])
 def test_times_grow(step):
     t = sample_times(20, 0.1)
@@ -65,6 +68,7 @@ def test_times_grow(step):
         setup([track(t=t)])
 
 
+@pytest.mark.fault(9)
 def test_a_key_that_nobody_reads_is_said(tmp_path, command, capsys):
     """data.count belongs to a generator; a file brings its own."""
     simlearn.write(tmp_path / "d.h5", [track()], {})
@@ -76,11 +80,13 @@ def test_a_key_that_nobody_reads_is_said(tmp_path, command, capsys):
     assert "note: data.count: not used" in capsys.readouterr().err
 
 
+@pytest.mark.fault(9)
 def test_a_start_that_never_grows_is_refused():
     with pytest.raises(ConfigError, match="grow_over"):
         MultiStep(horizon=8, start=2)
 
 
+@pytest.mark.fault(27)
 def test_an_empty_dataset_is_refused_everywhere(tmp_path, command, capsys):
     simlearn.write(tmp_path / "none.h5", [], {})
     assert command("fit", "--data.file", "none.h5") == 3
@@ -89,12 +95,14 @@ def test_an_empty_dataset_is_refused_everywhere(tmp_path, command, capsys):
     assert "trajectories  0" in capsys.readouterr().out
 
 
+@pytest.mark.fault(27)
 def test_one_trajectory_is_enough_and_cannot_be_split():
     assert len(setup([track()]).training) == 1
     with pytest.raises(ConfigError, match="at least two trajectories"):
         setup([track()], held_out=0.5)
 
 
+@pytest.mark.fault(27)
 def test_a_horizon_longer_than_the_data_is_refused(seeded):
     simulator = Simulator(MLPField(dim=2, width=4).double(), RK4(), 0.1)
     with pytest.raises(DataError, match="needs 101 states, the longest of 1 trajectories has 20"):
@@ -103,12 +111,14 @@ def test_a_horizon_longer_than_the_data_is_refused(seeded):
         ForecastError(horizon=100, limit=1.0).run(simulator, Evidence([track()]))
 
 
+@pytest.mark.fault(27)
 def test_evidence_without_trajectories_is_refused(seeded):
     simulator = Simulator(MLPField(dim=2, width=4).double(), RK4(), 0.1)
     with pytest.raises(DataError, match="needs held-out trajectory 0"):
         Bounded(horizon=10).run(simulator, Evidence())
 
 
+@pytest.mark.fault(27)
 def test_graphs_without_edges_and_isolated_nodes_have_defined_results(seeded):
     """Nothing acts on a body that nothing is joined to: it moves on straight."""
     field = PairForce(names=["a", "b", "c"], terms=4, r_min=0.1, r_max=10.0).double()
@@ -124,6 +134,7 @@ def test_graphs_without_edges_and_isolated_nodes_have_defined_results(seeded):
         torch.testing.assert_close(rolled.x[-1, still, :2], straight[still])
 
 
+@pytest.mark.fault(27)
 def test_slopes_of_two_samples_cannot_be_had(seeded):
     simulator = Simulator(MLPField(dim=2, width=4).double(), RK4(), 0.1)
     with pytest.raises(DataError, match="need three states, got 2"):

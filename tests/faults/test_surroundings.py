@@ -37,6 +37,7 @@ while words:
 """
 
 
+@pytest.mark.fault(28)
 @pytest.mark.parametrize("environment", ODD.values(), ids=ODD)
 def test_the_whole_walk_works(tmp_path, environment):
     """Fit, generate, check, forecast and show, in a folder whose name is hard to spell."""
@@ -67,6 +68,7 @@ def test_the_whole_walk_works(tmp_path, environment):
     assert (folder / "vorhersage.csv").exists()
 
 
+@pytest.mark.fault(28)
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written_is_an_environment_fault(shell, tmp_path):
     (tmp_path / "fit.yaml").write_text(CONFIG)
@@ -78,6 +80,7 @@ def test_a_folder_that_cannot_be_written_is_an_environment_fault(shell, tmp_path
     assert done.returncode == 6
 
 
+@pytest.mark.fault(28)
 def test_an_out_that_cannot_be_made_is_an_environment_fault(shell):
     done = shell("generate", *PENDULUM, "--steps", "11", "--out", "/proc/nowhere/x.h5")
     assert done.returncode == 6

@@ -66,6 +66,7 @@ def test_the_course_is_the_rollout(case):
     assert torch.equal(torch.cat([piece.part.t for piece in pieces]), wanted.t)
 
 
+@pytest.mark.fault(21)
 def test_a_forecast_that_is_lost_ends_where_the_rollout_ends(seeded):
     field = MLPField(dim=2, width=4).double()
     field.rate.fill_(1e200)
@@ -214,6 +215,7 @@ def test_the_file_holds_everything_and_verifies(tmp_path):
         found.write(tmp_path / "a.h5")
 
 
+@pytest.mark.fault(24)
 def test_a_long_forecast_goes_to_the_file_as_it_comes(tmp_path, monkeypatch):
     """Nothing but some nodes stays in memory; the file is the same."""
     from simlearn.forecasting import course, run
@@ -236,6 +238,7 @@ def test_a_long_forecast_goes_to_the_file_as_it_comes(tmp_path, monkeypatch):
         simlearn.forecast(simulator, GRAPH, x0, 20)
 
 
+@pytest.mark.fault(24)
 def test_memory_is_estimated_before_anything_is_done(monkeypatch):
     monkeypatch.setattr(size, "budget", lambda: 10_000)
     with pytest.raises(EnvironmentFault, match=r"one step on 30 nodes .* about \d+ kB of memory"):

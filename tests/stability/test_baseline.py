@@ -167,6 +167,7 @@ def kept(tmp_path):
     return read_baseline(path)
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize(
     ("suite", "facts", "checks", "told"),
     [

@@ -102,7 +102,7 @@ def test_full_is_the_suite_that_is_meant_else_the_first(written):
         ("schema: 1\nsuites: {a: [B\n", "no valid YAML"),
         ("- 1\n", "must be a YAML mapping"),
         ("", "must be a YAML mapping"),
-        ("&a [*a]\n", "must be a YAML mapping"),
+        ("&a [*a]\n", "it contains itself"),
         ("schema: !!python/name:os.system\n", "no valid YAML"),
     ],
 )

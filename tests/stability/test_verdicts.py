@@ -57,6 +57,7 @@ def test_a_value_within_its_noise_of_the_limit_is_flagged():
     assert not Metric("a", 1.0, 1.0).marginal
 
 
+@pytest.mark.fault(29)
 def test_a_claimed_pass_with_a_nan_metric_is_not_good():
     finding = Finding("pass", (Metric("a", math.nan, 1.0),))
     assert not Item("x", {}, finding).good
@@ -259,6 +260,7 @@ def test_the_verdict_does_not_depend_on_the_order_of_checks():
     assert values[0] == values[1]
 
 
+@pytest.mark.fault(21)
 def test_a_simulator_that_is_lost_at_once_is_a_finding():
     """Divergence fails the gate; it is no fault of the data."""
     field = MLPField(dim=2).double()

@@ -129,7 +129,9 @@ class Decomposed:
         k = int(self.free.sum())
         if k:
             left = self.triangle[:k, -1:] - self.triangle[:k, k:-1] @ found[self.held]
-            found[self.free] = torch.linalg.lstsq(self.triangle[:k, :k], left).solution
+            # LAPACK's gelsy gives other last bits where it works elsewhere in memory
+            square = self.triangle[:k, :k]
+            found[self.free] = torch.linalg.lstsq(square, left, driver="gelsd").solution
         return found
 
     def regression(
