@@ -61,14 +61,16 @@ def main(argv=None):
         base.with_suffix(".jsonl").unlink(missing_ok=True)
     log = Log(base.with_suffix(".jsonl"))
     wanted = panel(given.seed, given.members)
+    first, others = split(wanted, lambda one: one.key)
     if not given.so_far:
-        first, others = split(wanted, lambda one: one.key)
         carry_out(first, log, given.jobs)
         if (given.seed, given.members) == (SEED, MEMBERS):
             stop_if_moved([known(log)[one.key] for one in first])
         carry_out(others, log, given.jobs)
     records = [known(log)[one.key] for one in wanted if one.key in known(log)]
-    found = finite({"versions": versions(), "drawn": len(wanted), **results(records)})
+    if len(records) <= len(first):
+        sys.exit(f"The log holds {len(records)} members, and {len(first)} only fix the limits.")
+    found = finite({"versions": versions(), **results(records, len(wanted))})
     base.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     command = "python benchmarks/gate.py" + (" --quick" if given.quick else "")
     command += " --so-far" if given.so_far else ""

@@ -8,8 +8,10 @@ import sys
 import pytest
 from scipy.stats import binomtest
 
+from simlearn import catalog
+from simlearn.cli.judging import read_gate
 from simlearn.component import NumericalError
-from simlearn_checks.escape import LIMIT
+from simlearn_checks.escape import LIMIT, Escape
 from simlearn_mechanics import MassSpring
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "benchmarks"))
@@ -73,6 +75,17 @@ def test_the_split_looks_at_nothing_but_the_hash(records):
         {**one, "fate": {**one["fate"], "doomed": not one["fate"]["doomed"]}} for one in records
     ]
     assert [key(one) for one in scores.split(turned[::-1])[0]] == [key(one) for one in first]
+
+
+def test_members_that_are_still_to_come_change_no_split(records):
+    order = sorted(records, key=key)
+    first, second = scores.split(order[:60], drawn=120)
+    assert (first, second) == (order[:50], order[50:60])
+    found = results.results(order[:60], 120)
+    assert sum(found["held out"].values()) == 10
+    text = page.markdown({"versions": {}, **verdicts.finite(found)}, order[:60], "python x.py")
+    assert "So far 60 of 120 members" in text
+    assert "The 50 members with the smallest" in text
 
 
 def key(one):
@@ -140,13 +153,13 @@ def test_the_page_tells_limits_rates_and_every_mistake(records):
     )
     lost = {**records[-1], "untrained": "NumericalError: no"}
     del lost["fate"]
-    found = verdicts.finite(results.results([*records[:-1], lost]))
+    found = verdicts.finite(results.results([*records[:-1], lost], 120))
     assert len(found["wrong"]) == 1
     assert len(found["not trained"]) == 1
     assert found["when"]["later"]["the gate, as shipped"]["total"] == 1
     assert found["when"]["later"]["the gate, as shipped"]["count"] == 0
     assert found["calibration"]["doomed"] + found["calibration"]["sound"] in (49, 50)
-    told = {"versions": {"torch": "2"}, "drawn": 120, **found}
+    told = {"versions": {"torch": "2"}, **found}
     text = page.markdown(told, records, "python x.py")
     assert "120 members of panel 7" in text
     fewer = page.markdown({**told, "drawn": 250}, records, "python x.py")
@@ -154,6 +167,18 @@ def test_the_page_tells_limits_rates_and_every_mistake(records):
     assert "the first at step 4000" in text
     assert "NumericalError: no" in text
     assert json.loads(json.dumps(found, allow_nan=False))
+
+
+def test_the_limit_that_ships_is_the_one_that_the_kept_panel_fixed():
+    kept = json.loads((gate.RESULTS / "gate.json").read_text(encoding="utf-8"))
+    assert kept["limits"]["Escape"] == LIMIT
+    assert kept["seed"] == gate.SEED
+    assert sum(kept["calibration"].values()) == scores.CALIBRATION
+    rows = kept["rows"]  # what was held out was judged with this limit
+    assert rows["the gate, as shipped"] == rows["Escape, limit of the calibration"]
+    for suite in ("smoke", "full"):
+        checks = [case.check for case in read_gate(verdicts.GATE, suite, catalog.load())[1]]
+        assert [one.limit for one in checks if isinstance(one, Escape)] == [LIMIT]
 
 
 def test_a_training_that_breaks_is_kept_and_listed(monkeypatch):

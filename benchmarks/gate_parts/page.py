@@ -34,7 +34,7 @@ def markdown(found, records, command):
 def protocol(found, records):
     """What was fixed before the members were trained."""
     kept, held = found["calibration"], found["held out"]
-    limits, some = found["limits"], len(split(records)[0])
+    limits, some = found["limits"], len(split(records, drawn=found["drawn"])[0])
     return [
         "## Protocol, fixed before the run",
         "",
@@ -92,6 +92,8 @@ def table(found):
         lines.append(f"| {name} | {' | '.join(cells)} | {row['ranking']:.3f} |")
     asked = f"≥ {100 * ASKED['caught']:.0f} %", f"≤ {100 * ASKED['failed']:.0f} %"
     lines.append(f"| asked of the gate | {asked[0]} | {asked[1]} | | |")
+    if found["done"] < found["drawn"]:
+        lines += ["", f"So far {found['done']} of {found['drawn']} members are trained and judged."]
     return [
         *lines,
         "",

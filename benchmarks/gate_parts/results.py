@@ -20,9 +20,9 @@ ASKED = {"caught": 0.95, "failed": 0.05}
 FEWEST = 75  # doomed, and sound, that are held out
 
 
-def results(records):
-    """Everything that is counted, as JSON."""
-    calibration, held_out = (decided(part) for part in split(records))
+def results(records, drawn):
+    """Everything that is counted, as JSON; of a panel of so many members."""
+    calibration, held_out = (decided(part) for part in split(records, drawn=drawn))
     judges = Judges.of(calibration)
     rows = {}
     for name, fails, score in judges.rows():
@@ -30,6 +30,8 @@ def results(records):
         rows[name] = {**counted, "ranking": ranking(held_out, score)}
     gate = rates(held_out, as_shipped)
     return {
+        "drawn": drawn,
+        "done": len(records),
         "digest": records[0]["digest"],
         "seed": records[0]["member"]["panel"],
         "limits": {

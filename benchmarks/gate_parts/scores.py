@@ -24,13 +24,14 @@ def key_of(record):
     return member_of(record).key
 
 
-def split(found, key=key_of):
+def split(found, key=key_of, drawn=None):
     """Calibration and held-out members: by the hash of seed and index alone.
 
-    Of fewer than a hundred members, half are for the calibration.
+    Of a panel of fewer than a hundred members, half are for the calibration. Where not all that
+    were drawn are there yet, those of the calibration have to be: they come first.
     """
     order = sorted(found, key=key)
-    count = min(CALIBRATION, len(order) // 2)
+    count = min(CALIBRATION, (drawn or len(order)) // 2)
     return order[:count], order[count:]
 
 

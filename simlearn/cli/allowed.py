@@ -51,6 +51,8 @@ LIGHTNING: dict[str, tuple[str, ...]] = {
 # of simlearn itself, besides its components
 OWN = (
     "simlearn.data.module.TrajectoryData",
+    "simlearn.dynamics.pairterms.EdgeNetwork",
+    "simlearn.dynamics.pairterms.Factorised",
     "simlearn.simulator.core.Simulator",
     "simlearn.training.metrics.Metrics",
     "simlearn.training.module.SimulatorModule",

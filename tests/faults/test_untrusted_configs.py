@@ -4,12 +4,16 @@ A module lies beside the config and leaves a mark when it is imported: the mark 
 """
 
 import hashlib
+import importlib
+import inspect
 import json
+import pkgutil
 import shutil
 
 import pytest
 import yaml
 
+from simlearn import Component, catalog, dynamics
 from simlearn.cli import Options, allowed
 from simlearn.cli.parsing import prepared
 
@@ -345,3 +349,14 @@ def test_the_name_of_a_run_leads_nowhere_else(here, command, name):
     assert command("fit", "-c", "x.yaml", "--run", name) == 2
     assert sorted(here.parent.iterdir()) == before
     assert sorted(p.name for p in here.iterdir()) == ["evil.py", "x.yaml"]
+
+
+def test_every_part_of_the_core_can_be_named():
+    """Parts of parts, too, such as the pair term of a field on graphs."""
+    named = set(allowed.classes(catalog.load()))
+    for found in pkgutil.iter_modules(dynamics.__path__, "simlearn.dynamics."):
+        room = importlib.import_module(found.name)
+        for name, cls in vars(room).items():
+            own = isinstance(cls, type) and cls.__module__ == found.name
+            if own and issubclass(cls, Component) and not inspect.isabstract(cls):
+                assert f"{found.name}.{name}" in named
