@@ -351,6 +351,7 @@ def own(install, tmp_path, monkeypatch):
     install("own", ANSWERS)
 
 
+@pytest.mark.slow
 @pytest.mark.fault(17)
 @pytest.mark.parametrize(
     ("component", "how", "told"),
@@ -384,6 +385,7 @@ def test_a_component_that_answers_nonsense_in_a_training_is_named(
     assert not pathlib.Path("runs").exists(), "what never began leaves nothing"
 
 
+@pytest.mark.slow
 @pytest.mark.fault(17)
 def test_dynamics_that_answer_nan_are_a_numerical_failure(own, capsys):
     nan = "{class_path: Field, init_args: {how: nan}}"
