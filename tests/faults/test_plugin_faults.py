@@ -351,7 +351,6 @@ def own(install, tmp_path, monkeypatch):
     install("own", ANSWERS)
 
 
-@pytest.mark.slow
 @pytest.mark.fault(17)
 @pytest.mark.parametrize(
     ("component", "how", "told"),
@@ -371,7 +370,8 @@ def own(install, tmp_path, monkeypatch):
 def test_a_component_that_answers_nonsense_in_a_training_is_named(
     own, capsys, component, how, told
 ):
-    kinds = {"field": "Field", "loss": "Loss", "shown": "Shown"}
+    # whole paths: a process that ran other tests has more than one Field
+    kinds = {"field": "dist_own.Field", "loss": "dist_own.Loss", "shown": "dist_own.Shown"}
     parts = {
         key: f"{{class_path: {kind}, init_args: {{how: {how if key == component else 'none'}}}}}"
         for key, kind in kinds.items()
@@ -385,11 +385,11 @@ def test_a_component_that_answers_nonsense_in_a_training_is_named(
     assert not pathlib.Path("runs").exists(), "what never began leaves nothing"
 
 
-@pytest.mark.slow
 @pytest.mark.fault(17)
 def test_dynamics_that_answer_nan_are_a_numerical_failure(own, capsys):
-    nan = "{class_path: Field, init_args: {how: nan}}"
-    pathlib.Path("x.yaml").write_text(CONFIG.format(field=nan, loss="MultiStep", shown="Shown"))
+    nan = "{class_path: dist_own.Field, init_args: {how: nan}}"
+    config = CONFIG.format(field=nan, loss="MultiStep", shown="dist_own.Shown")
+    pathlib.Path("x.yaml").write_text(config)
     assert cli.run(["fit", "-c", "x.yaml"]) == 5
     assert "nan" in capsys.readouterr().err
 
@@ -407,7 +407,7 @@ def test_dynamics_that_answer_nan_are_a_numerical_failure(own, capsys):
 )
 def test_a_generator_that_draws_nonsense_is_named(own, capsys, how, told):
     draw = ["--count", "3", "--steps", "5", "--dt", "0.1", "--out", "x.h5"]
-    assert cli.run(["generate", "--generator", "Drawn", "--generator.how", how, *draw]) == 4
+    assert cli.run(["generate", "--generator", "dist_own.Drawn", "--generator.how", how, *draw]) == 4
     error = capsys.readouterr().err
     assert WHO + "Drawn.draw, trajectory 0" in error
     assert told in error
