@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import torch
 import yaml
 
@@ -272,6 +273,20 @@ class Csv(Reader):
         simlearn.read(folder / "o.h5")
 
 
+class Parquet(Csv):
+    name = "a.parquet"
+
+    def __init__(self, seeds):
+        rows = {"t": np.arange(9.0), "q": np.sin(np.arange(9)), "v": np.arange(9)}
+        long = {"run": np.repeat(["a", "b"], 4), "t": np.tile(np.arange(4.0), 2), "x": np.ones(8)}
+        self.bodies = []
+        for k, columns in enumerate((rows, long)):
+            for packed in ("none", "snappy"):
+                table = pyarrow.table(columns)
+                pyarrow.parquet.write_table(table, seeds / f"{k}.parquet", compression=packed)
+                self.bodies.append((seeds / f"{k}.parquet").read_bytes())
+
+
 class Npz(Csv):
     name = "a.npz"
 
@@ -383,7 +398,8 @@ class Checkpoint(Reader):
 KINDS = {
     "fit config": FitConfig, "gate config": GateConfig, "dataset": Dataset, "archive": Archive,
     "checkpoint": Checkpoint, "edge list": EdgeList, "GraphML": GraphML, "JSON graph": NodeLink,
-    "csv": Csv, "npz": Npz, "other HDF5": Foreign, "start": Start, "baseline": Baseline,
+    "csv": Csv, "Parquet": Parquet, "npz": Npz, "other HDF5": Foreign, "start": Start,
+    "baseline": Baseline,
 }  # fmt: skip
 # of the inputs, the part that each gets: more where a reader is fast
-SHARES = (2, 4, 6, 12, 6, 8, 10, 12, 6, 10, 5, 10, 9)
+SHARES = (2, 4, 6, 12, 6, 8, 10, 12, 6, 6, 8, 5, 8, 7)

@@ -32,9 +32,9 @@ def open_parquet(path: Path) -> Source:
         ) from error
     try:
         file = parquet.ParquetFile(path)
-    except (pyarrow.ArrowException, OSError) as error:
+        raw = [n for n in file.schema_arrow.names if not n.startswith("__index_level_")]
+    except (pyarrow.ArrowException, OSError, UnicodeError) as error:
         raise DataError(f"{path} is no Parquet file that can be read: {error}.") from error
-    raw = [n for n in file.schema_arrow.names if not n.startswith("__index_level_")]
     names, found = named(raw, str(path))
 
     def read(columns: Columns, rows: int) -> Iterator[tuple[pd.DataFrame, int]]:
@@ -47,7 +47,7 @@ def open_parquet(path: Path) -> Source:
                 frame.columns = [names[k] for k in used]
                 yield numbers(frame, columns, path, first), first
                 first += len(frame)
-        except (pyarrow.ArrowException, OSError) as error:
+        except (pyarrow.ArrowException, OSError, UnicodeError) as error:
             raise DataError(f"{path} is damaged and cannot be read: {error}.") from error
 
     return Source(path, names, raw, found, 8 * file.metadata.num_rows * len(names), read, "row")

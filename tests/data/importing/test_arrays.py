@@ -281,10 +281,16 @@ def damaged_npz(path):
     path.write_bytes(raw)
 
 
+def garbled_parquet(path):
+    pd.DataFrame({"t": T, "zebra": T}).to_parquet(path)
+    path.write_bytes(path.read_bytes().replace(b"zebra", b"\x91ebra"))  # no UTF-8
+
+
 DAMAGED = {
     "rubbish.npz": lambda p: p.write_bytes(b"PK\3\4 rubbish"),
     "rubbish.h5": lambda p: p.write_bytes(b"\x89HDF rubbish"),
     "rubbish.parquet": lambda p: p.write_bytes(b"PAR1 rubbish"),
+    "garbled.parquet": garbled_parquet,
     "flipped.h5": damaged_hdf5,
     "flipped.npz": damaged_npz,
     "objects.npz": lambda p: np.savez(p, t=T, x=np.array([{}] * 7, dtype=object)),
