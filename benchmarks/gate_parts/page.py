@@ -114,6 +114,18 @@ def details(found):
     lines += ["| they leave | " + " | ".join(names) + " |", "| --- " * (len(names) + 1) + "|"]
     for when, part in found["when"].items():
         lines.append(f"| {when} | " + " | ".join(percent(part[name]) for name in names) + " |")
+    lines += [
+        "",
+        "## Other limits of Escape",
+        "",
+        "Read afterwards; nothing was chosen by it. Whoever minds a sound simulator that fails more "
+        "than a doomed one that passes takes a larger one.",
+        "",
+        "| limit | doomed, caught | sound, failed |",
+        "| --- | --- | --- |",
+    ]
+    for one in found["other limits"]:
+        lines.append(f"| {one['limit']:g} | {percent(one['caught'])} | {percent(one['failed'])} |")
     for field in ("by system", "by stabilizer"):
         lines += [
             "",

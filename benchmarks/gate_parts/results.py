@@ -18,6 +18,7 @@ from .verdicts import HORIZON
 
 ASKED = {"caught": 0.95, "failed": 0.05}
 FEWEST = 75  # doomed, and sound, that are held out
+OTHERS = (2.0, 2.8, 4.0, 5.0, 7.0, 10.0)  # limits that somebody might prefer
 
 
 def results(records, drawn):
@@ -48,6 +49,7 @@ def results(records, drawn):
             "members": min(tally(held_out)["doomed"], tally(held_out)["sound"]) >= FEWEST,
         },
         "when": late(held_out, judges),
+        "other limits": [other(held_out, limit) for limit in OTHERS],
         "by system": groups(held_out, "system"),
         "by stabilizer": groups(held_out, "stabilizer"),
         "flagged": sum(one["gate"]["Escape"]["marginal"] for one in held_out),
@@ -55,6 +57,12 @@ def results(records, drawn):
         "not trained": [one for one in records if "untrained" in one],
         "cost": cost(decided(records)),
     }
+
+
+def other(records, limit):
+    """What another limit of Escape would have given: read afterwards, nothing is chosen by it."""
+    found = rates(records, lambda one: foretold(one) > limit)
+    return {"limit": limit, **{key: rate.json() for key, rate in found.items()}}
 
 
 def tally(records):
