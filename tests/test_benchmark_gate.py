@@ -246,4 +246,4 @@ def test_a_limit_that_moved_ends_the_benchmark_before_any_is_held_out(
     else:
         gate.main(given)
         assert [len(part) for part in done] == [50, 200]
-        assert "250 members of panel 9" in (tmp_path / "gate.md").read_text(encoding="utf-8")
+        assert "250 members of panel 10" in (tmp_path / "gate.md").read_text(encoding="utf-8")

@@ -118,8 +118,8 @@ def details(found):
         "",
         "## Other limits of Escape",
         "",
-        "Read afterwards; nothing was chosen by it. Whoever minds a sound simulator that fails more "
-        "than a doomed one that passes takes a larger one.",
+        "Read afterwards; nothing was chosen by it. Whoever minds a sound simulator that fails "
+        "more than a doomed one that passes takes a larger one.",
         "",
         "| limit | doomed, caught | sound, failed |",
         "| --- | --- | --- |",

@@ -74,7 +74,8 @@ def pushed(found: Sequence[Trajectory], count: int, box: Box, seed: int) -> Begi
 class Stitched:
     """Rollouts of systems of one size over one horizon, and parts of them.
 
-    Sizes are the largest component of a state, in half ranges of the data; 1000 where it was lost.
+    States are seen from the middle of the data, in their widths. Sizes are the largest component of
+    a state, in half ranges of the data; 1000 where it was lost.
 
     Attributes:
         first: ``[near]`` the largest size of those that begin on the data.
@@ -93,21 +94,24 @@ class Stitched:
     origin: Tensor
 
     def course(self, hops: int) -> tuple[Tensor, float]:
-        """The largest size until each half horizon, ``[1 + hops, near]``, and the widest jump."""
-        then, apart = self._nearest(self.end)
-        here, gap = self._nearest(self.ends)
-        sizes, widest = [self.first], 0.0
+        """The largest size until each half horizon, ``[1 + hops, near]``, and the widest jump.
+
+        A rollout that ends at y goes on as the part that begins at b, the nearest, and ends at e:
+        in r·e, with r = max(1, |y|) / max(1, |b|). So growth goes on where nothing began so far
+        out; within the data, where the next beginning is near, r is 1.
+        """
+        begin, distance = _near(self.begin), _outside(self.begin)
+        sizes, here, widest = [self.first], self.ends, 0.0
         for _ in range(hops):
             inside = sizes[-1] < LOST
+            apart, which = torch.cdist(_near(here), begin).min(1)
             if bool(inside.any()):
-                widest = max(widest, float(gap[inside].max()))
-            sizes.append(torch.maximum(sizes[-1], self.size[here]))
-            here, gap = then[here], apart[here]
+                widest = max(widest, float(apart[inside].max()))
+            times = _outside(here) / distance[which]
+            grown = torch.where(self.size[which] < LOST, self.size[which] * times, LOST)
+            sizes.append(torch.maximum(sizes[-1], grown.clamp(max=LOST)))
+            here = (self.end[which] * times[:, None]).clamp(-FAR, FAR)
         return torch.stack(sizes), widest
-
-    def _nearest(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        apart, which = torch.cdist(x, self.begin).min(1)
-        return which, apart
 
     def largest(self, odd: bool, hops: int) -> float:
         """The largest size of all, by every second held-out state alone; 0 where there is none."""
@@ -200,10 +204,9 @@ def _cut(states: Tensor, sizes: Tensor, origin: Tensor, near: int) -> Stitched:
 
 
 def _frame(data: Tensor, states: Tensor) -> Tensor:
-    """States in widths of the data along their principal directions, far ones drawn near.
+    """States from the middle of the data, in their widths along their principal directions.
 
-    A direction in which the data are narrow counts as 0.3 times the widest. The distance from the
-    middle becomes its inverse hyperbolic sine: far off, ratios count.
+    A direction in which the data are narrow counts as 0.3 times the widest.
     """
     middle = data.mean(0)
     some = (data - middle)[:: max(1, len(data) // MOST)]
@@ -213,9 +216,18 @@ def _frame(data: Tensor, states: Tensor) -> Tensor:
     wide = widths > least
     ways, widths = ways[wide], widths[wide]
     off = states.nan_to_num(FAR) - middle
-    off = off / least + ((off @ ways.T) * (1 / widths - 1 / least)) @ ways
-    size = off.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-    return off / size * size.asinh()
+    return off / least + ((off @ ways.T) * (1 / widths - 1 / least)) @ ways
+
+
+def _near(states: Tensor) -> Tensor:
+    """States with the inverse hyperbolic sine of their distances: far off, ratios count."""
+    size = states.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+    return states / size * size.asinh()
+
+
+def _outside(states: Tensor) -> Tensor:
+    """Distances from the middle in widths of the data, 1 within them."""
+    return states.norm(dim=-1).clamp_min(1.0)
 
 
 def _largest(z: Tensor, flock: Flock) -> Tensor:
