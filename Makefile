@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
+INPUTS ?= 100000
 
 .PHONY: setup demo test test-slow faults docs lint clean help
 
@@ -11,7 +12,7 @@ help:
 	@echo "make demo   learn the solar system from the real ephemeris and judge the simulator (about 2 minutes)"
 	@echo "make test   the whole test suite, lint, types and import contracts; in two processes, or WORKERS=8"
 	@echo "make test-slow  the tests that take longest: whole examples, long orbits, a real compilation"
-	@echo "make faults  every fault of the table, and forty trainings that are killed at random moments"
+	@echo "make faults  every fault of the table, forty trainings killed at random moments, and 100 000 spoilt inputs"
 	@echo "make docs   the documentation as a site for the file system: site/index.html"
 	@echo "make setup  only the environment: $(VENV)"
 
@@ -42,6 +43,7 @@ test-slow: $(STAMP)
 faults: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults --kills 40
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.fuzz --inputs $(INPUTS) --out
 
 docs: $(STAMP)
 	@$(BIN)/python -c 'import material' 2>/dev/null || \

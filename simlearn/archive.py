@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ from safetensors.torch import save as pack
 
 from simlearn import catalog
 from simlearn.component import ArchiveError, ConfigError, EnvironmentFault, build
+from simlearn.data.schema import Migration, migrations
 from simlearn.data.sound import told
 from simlearn.dynamics.linear import Estimate
 from simlearn.simulator import Simulator
+from simlearn.training import durable
 
 SCHEMA = 1
+MIGRATIONS: dict[int, Migration] = {}  # of a description, from a schema to the next one
 UNFIT = (
     *(ConfigError, SafetensorError, RuntimeError, LookupError, TypeError, ValueError),
     *(AttributeError, ArithmeticError),
@@ -44,6 +48,7 @@ def save(simulator: Simulator, path: Path | str) -> Path:
     )
     body = {
         "schema": SCHEMA,
+        "written_by": f"simlearn {version('simlearn')}",
         "simulator": simulator.describe(),
         "provenance": simulator.provenance,
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
@@ -52,9 +57,10 @@ def save(simulator: Simulator, path: Path | str) -> Path:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         partial.mkdir(parents=True)
-        (partial / WEIGHTS).write_bytes(weights)
-        (partial / DESCRIPTION).write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")
+        durable.put(partial / WEIGHTS, weights)
+        durable.put(partial / DESCRIPTION, f"{json.dumps(body, indent=2)}\n".encode())
         partial.replace(path)
+        durable.flush_folder(path.parent)
     except OSError as error:
         raise EnvironmentFault(f"Cannot write the archive {path}: {error}.") from error
     finally:
@@ -81,9 +87,12 @@ def load(path: Path | str, plugins: catalog.Catalog | None = None) -> Simulator:
         weights = (folder / WEIGHTS).read_bytes()
     except (OSError, ValueError, RecursionError) as error:
         raise ArchiveError(f"The archive {folder} cannot be read: {error}.") from error
+    todo = _migrations(folder, body)
     _verify(folder, body, weights)
     known = plugins or catalog.load()
     try:
+        for migration in todo:
+            migration(body)
         simulator = _rebuilt(body["simulator"], known.find)
         state = unpack(weights)
         real = {value.dtype for value in state.values() if value.is_floating_point()}
@@ -114,14 +123,15 @@ def _digest(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
-def _verify(folder: Path, body: Any, weights: bytes) -> None:
+def _migrations(folder: Path, body: Any) -> list[Migration]:
+    """What brings the description to the schema of today."""
     if not isinstance(body, dict) or "schema" not in body:
         raise ArchiveError(f"{folder / DESCRIPTION} is no description of a simulator.")
-    if body["schema"] != SCHEMA:
-        raise ArchiveError(
-            f"The archive {folder} has schema {body['schema']}, this simlearn reads schema "
-            f"{SCHEMA}."
-        )
+    what, wrote = f"The archive {folder}", body.get("written_by")
+    return migrations(body["schema"], SCHEMA, MIGRATIONS, what, wrote, ArchiveError)
+
+
+def _verify(folder: Path, body: Mapping[str, Any], weights: bytes) -> None:
     for name, found, wanted in (
         (WEIGHTS, hashlib.sha256(weights).hexdigest(), body.get("weights_sha256")),
         (DESCRIPTION, _digest(body), body.get("sha256")),

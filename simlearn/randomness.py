@@ -15,6 +15,8 @@ import torch
 
 from simlearn.component import ConfigError
 
+MERSENNE = 624  # words of state of the generator of numpy
+
 
 def derived(seed: int, *keys: int) -> int:
     """A 63-bit seed that depends on all of ``seed`` and ``keys`` (numpy SeedSequence)."""
@@ -45,11 +47,17 @@ def global_state(device: torch.device) -> dict[str, Any]:
 
 
 def set_global_state(state: Mapping[str, Any], device: torch.device) -> None:
-    """Put them back there."""
+    """Put them back there.
+
+    Raises:
+        ValueError: That is no state of them.
+    """
     torch.set_rng_state(state["torch"].cpu())
     if state["device"] is not None and device.type == "cuda":
         torch.cuda.set_rng_state(state["device"].cpu(), device)
     name, keys, place, has_gauss, cached = state["numpy"]
+    if not 0 <= int(place) <= MERSENNE:  # numpy reads where it says, without a look
+        raise ValueError(f"the numbers of numpy stand at {place}, outside of its {MERSENNE}")
     mersenne = keys.cpu().numpy().astype(np.uint32)
     np.random.set_state((name, mersenne, int(place), int(has_gauss), cached))
     version, words, gauss = state["python"]

@@ -11,7 +11,8 @@ from typing import Any
 import pluggy
 
 from simlearn.catalog.kinds import CoreComponents, kind_of
-from simlearn.catalog.plugin import Plugin, inspected, load_plugins
+from simlearn.catalog.offers import inspected
+from simlearn.catalog.plugin import Plugin, load_plugins
 from simlearn.component import Component, ConfigError, PluginError, class_path
 from simlearn.stability.report import Report
 
@@ -54,8 +55,12 @@ class Catalog:
 
     def modules(self) -> list[str]:
         """Packages whose classes may be named: the core, loaded plugins, and what was allowed."""
-        loaded = {p.module.split(".")[0].split(":")[0] for p in self.plugins if p.status == "ok"}
-        return sorted(loaded | {"simlearn", *self.allow})
+        return sorted({*self.versions(), "simlearn", *self.allow})
+
+    def versions(self) -> dict[str, str]:
+        """Distribution and version of each plugin that was loaded, by its top-level module."""
+        found = {p.module.split(".")[0].split(":")[0]: p for p in self.plugins if p.status == "ok"}
+        return {name: f"{p.distribution} {p.version}" for name, p in found.items()}
 
     def announce(self, report: Report) -> list[str]:
         """Tell every plugin the verdict.

@@ -7,7 +7,6 @@ name.
 from __future__ import annotations
 
 import difflib
-import inspect
 import os
 import sys
 import threading
@@ -21,7 +20,8 @@ from typing import Any, TypeVar
 import pluggy
 
 from simlearn import hooks
-from simlearn.catalog.kinds import KINDS, CoreComponents, kind_of
+from simlearn.catalog.kinds import CoreComponents
+from simlearn.catalog.offers import inspected
 from simlearn.component import Component, ConfigError, PluginError
 
 T = TypeVar("T")
@@ -52,6 +52,11 @@ class Plugin:
     trace: str = field(default="", repr=False)
 
     @property
+    def names(self) -> set[str]:
+        """What it may be called by: NAME, and DISTRIBUTION:NAME where two are called the same."""
+        return {self.name, f"{self.distribution}:{self.name}"}
+
+    @property
     def label(self) -> str:
         """Plugin, distribution and version for a message."""
         return f"{self.name} ({self.distribution} {self.version})"
@@ -69,29 +74,40 @@ def load_plugins(
     """Load the plugins; a broken one is kept as failed and the others still load.
 
     Args:
-        block: Names of plugins that are not even imported.
+        block: Names of plugins that are not even imported; DISTRIBUTION:NAME is one of those that
+            are called the same.
         entry_points: Instead of the installed ones.
     """
-    found = list(metadata.entry_points(group=GROUP) if entry_points is None else entry_points)
+    points = metadata.entry_points(group=GROUP) if entry_points is None else entry_points
+    # what ships with simlearn comes first: a stranger cannot take its names away
+    points = sorted(points, key=lambda p: (_distribution(p) != GROUP, p.name, p.value))
+    found = [(_described(point), point.load) for point in points]
     blocked, manager = set(block), _manager()
+    left = [plugin for plugin, _ in found if not plugin.names & blocked]
     core = Plugin("simlearn", "simlearn", _version("simlearn"), "simlearn")
     plugins = [core]
     _admit(core, lambda: CoreComponents(), manager, plugins)
-    # what ships with simlearn comes first: a stranger cannot take its names away
-    for point in sorted(found, key=lambda p: (_distribution(p) != GROUP, p.name, p.value)):
-        version = point.dist.version if point.dist else "?"
-        plugin = Plugin(point.name, _distribution(point), version, point.value)
+    for plugin, fetch in found:
         plugins.append(plugin)
-        twins = [p for p in found if p.name == point.name and p.value != point.value]
-        if point.name in blocked:
+        twins = [p for p in left if p.name == plugin.name and p.module != plugin.module]
+        if plugin not in left:
             plugin.status = "blocked"
         elif twins:
-            others = ", ".join(map(_distribution, twins))
+            one, *_ = twins
             plugin.status = "failed"
-            plugin.reason = f"{others} has a plugin of the same name; block or remove one of them"
+            plugin.reason = (
+                f"{', '.join(p.distribution for p in twins)} has a plugin of the same name; leave "
+                f"one of them out with --block {plugin.distribution}:{plugin.name} or --block "
+                f"{one.distribution}:{one.name}"
+            )
         else:
-            _admit(plugin, point.load, manager, plugins)
+            _admit(plugin, fetch, manager, plugins)
     return plugins, manager
+
+
+def _described(point: metadata.EntryPoint) -> Plugin:
+    version = point.dist.version if point.dist else "?"
+    return Plugin(point.name, _distribution(point), version, point.value)
 
 
 def _distribution(point: metadata.EntryPoint) -> str:
@@ -123,7 +139,7 @@ def _admit(
             if cls.__name__ in taken:
                 raise PluginError(
                     f"{cls.__name__} is also offered by {taken[cls.__name__].label}; rename one, "
-                    "or leave one of the two out with --block"
+                    f"or leave one of the two out with --block {plugin.distribution}:{plugin.name}"
                 )
         plugin.components = offers
         manager.register(module, plugin.name)
@@ -209,37 +225,3 @@ def _within(seconds: float, work: Callable[[], T], plugin: Plugin) -> T:
             f"its import did not finish within {seconds:g} s; if it is merely slow, set "
             "SIMLEARN_PLUGIN_TIMEOUT to more seconds"
         ) from None
-
-
-def inspected(answer: Any) -> list[type[Component]]:
-    """What a plugin answered to `simlearn_components`, if every class can be named in a config.
-
-    Raises:
-        PluginError: It is no list, or a class is abstract, of no kind, named like another or takes
-            ``**kwargs``.
-    """
-    if not isinstance(answer, list | tuple):
-        raise PluginError(
-            f"simlearn_components must return a list of classes, got {type(answer).__name__}"
-        )
-    for cls in answer:
-        _inspect(cls)
-    names = [cls.__name__ for cls in answer]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise PluginError(f"simlearn_components names {', '.join(twice)} twice")
-    return list(answer)
-
-
-def _inspect(cls: Any) -> None:
-    """Refuse an offer that cannot be named in a config."""
-    if not inspect.isclass(cls) or kind_of(cls) is None:
-        kinds = ", ".join(kind.__name__ for kind in KINDS)
-        raise PluginError(f"{cls!r} is of no kind; offer subclasses of {kinds}")
-    if inspect.isabstract(cls):
-        missing = ", ".join(sorted(getattr(cls, "__abstractmethods__", ())))
-        raise PluginError(f"{cls.__name__} is abstract and cannot be offered; it lacks {missing}")
-    written = next((c for c in cls.__mro__ if "__init__" in vars(c)), object)
-    parameters = inspect.signature(cls.__init__).parameters.values()
-    if issubclass(written, Component) and any(p.kind is p.VAR_KEYWORD for p in parameters):
-        raise PluginError(f"{cls.__name__} takes **kwargs; a config cannot check or document them")

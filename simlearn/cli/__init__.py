@@ -11,6 +11,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -41,7 +42,8 @@ options of every command:
   --debug              show the traceback of an error
   --allow-import PKG   let a config name classes of this package, too (repeatable; also the
                        variable SIMLEARN_ALLOW_IMPORT, names separated by commas)
-  --block PLUGIN       do not even import this plugin (repeatable)
+  --block PLUGIN       do not even import this plugin (repeatable); DISTRIBUTION:PLUGIN is
+                       one of those that are called the same
   --strict-plugins     a plugin that does not load is an error
   -h, --help           this text; `simlearn COMMAND --help` shows the options of a command
 
@@ -68,12 +70,20 @@ class Options:
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its code."""
-    code = run(sys.argv[1:] if argv is None else argv)
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(code)
+    sys.exit(_flushed(run(sys.argv[1:] if argv is None else argv)))
+
+
+def _flushed(code: int) -> int:
+    """Write what is left; whoever has stopped reading by now changes nothing of what was done."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            if not isinstance(error, BrokenPipeError):
+                _say(f"the system refused: {error}")
+                code = code or 6
+    return code
 
 
 def run(argv: Sequence[str]) -> int:
@@ -158,19 +168,19 @@ def _code(error: BaseException, options: Options) -> int:
     if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
         _say("interrupted")
         return 130
-    if isinstance(error, SystemExit):
-        if error.code is None or isinstance(error.code, int):
-            return error.code or 0
-        _say(str(error.code))
-        return 2
+    from simlearn.cli.blame import said_by_a_parser
+
+    if isinstance(error, SystemExit) and said_by_a_parser(error):
+        return int(error.code or 0)
     if options.debug:
-        traceback.print_exception(error)
-    code, message = _classified(error)
+        with suppress(OSError):
+            traceback.print_exception(error)
+    code, message = _classified(error, options)
     _say(message)
     return code
 
 
-def _classified(error: BaseException) -> tuple[int, str]:
+def _classified(error: BaseException, options: Options) -> tuple[int, str]:
     own: BaseException | None = error
     while own is not None and not isinstance(getattr(own, "exit_code", None), int):
         own = own.__cause__  # jsonargparse wraps what a component refuses
@@ -180,8 +190,6 @@ def _classified(error: BaseException) -> tuple[int, str]:
         return 130, "interrupted"
     if type(error).__name__ == "MisconfigurationException":
         return 2, str(error)
-    if isinstance(error, BrokenPipeError):
-        return 0, ""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return 6, f"out of memory; {SMALLER}"
     if isinstance(error, OSError) and not isinstance(error, ImportError):
@@ -191,13 +199,13 @@ def _classified(error: BaseException) -> tuple[int, str]:
         return 6, f"out of memory; {SMALLER}"
     from simlearn.cli.blame import blamed
 
-    if whose := blamed(error):
+    if whose := blamed(error, options.allow):
         return 4, f"{whose} raised {what} (--debug shows where)"
     return 70, f"internal error, please report it with the output of --debug. {what}"
 
 
 def _say(message: str) -> None:
-    if message:
+    with suppress(OSError):  # nobody may be there to read it
         print(f"simlearn: {shown(message)}", file=sys.stderr)
 
 

@@ -13,12 +13,11 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from simlearn.catalog import Catalog
 from simlearn.component import class_path
 
-# by module, so that nothing is imported to know them
+# by module, so that nothing is imported to know them; no callback that contradicts the optimization
+# of SimulatorModule, or after which a resumed training has other bits (StochasticWeightAveraging)
 LIGHTNING: dict[str, tuple[str, ...]] = {
     "callbacks.device_stats_monitor": ("DeviceStatsMonitor",),
     "callbacks.early_stopping": ("EarlyStopping",),
-    "callbacks.gradient_accumulation_scheduler": ("GradientAccumulationScheduler",),
-    "callbacks.lr_finder": ("LearningRateFinder",),
     "callbacks.lr_monitor": ("LearningRateMonitor",),
     "callbacks.model_checkpoint": ("ModelCheckpoint",),
     "callbacks.model_summary": ("ModelSummary",),
@@ -27,8 +26,6 @@ LIGHTNING: dict[str, tuple[str, ...]] = {
     "callbacks.progress.tqdm_progress": ("TQDMProgressBar",),
     "callbacks.pruning": ("ModelPruning",),
     "callbacks.rich_model_summary": ("RichModelSummary",),
-    "callbacks.spike": ("SpikeDetection",),
-    "callbacks.stochastic_weight_avg": ("StochasticWeightAveraging",),
     "callbacks.throughput_monitor": ("ThroughputMonitor",),
     "callbacks.timer": ("Timer",),
     "callbacks.weight_averaging": ("EMAWeightAveraging", "WeightAveraging"),

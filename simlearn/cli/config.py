@@ -102,11 +102,15 @@ def _gate(path: Path, body: Any, strict: bool, known: Catalog) -> Iterator[Simle
 
 def _fit(path: Path, body: Any, strict: bool, known: Catalog) -> Iterator[SimlearnError]:
     """What is wrong with a fit config: first its parts, one by one, then the whole, built."""
-    from simlearn.cli.fit_parser import fit_parser
+    from simlearn.cli.fit_parser import fit_parser, refuse_loading
 
     OneMessage.known, OneMessage.files = known, [path]
     reader = fit_parser()
     faults: list[SimlearnError] = list(_strangers(path, body))
+    try:
+        refuse_loading(body)
+    except ConfigError as error:
+        faults.append(error)
     for part in _parts({key: value for key, value in body.items() if key in FIT}):
         try:
             reader.parse_object(part)

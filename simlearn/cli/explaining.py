@@ -43,9 +43,9 @@ def explained(message: str, known: Catalog, files: Sequence[Path] = ()) -> str:
         found = re.search(pattern, message)
         if found:
             text, place = explain(found, known, keys[0] if keys else "", short)
-            return _at(key, place, files) + text
+            return at(key, place, files) + text
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return _at(key, short, files) + (lines[-1] if lines else message).rstrip(".") + "."
+    return at(key, short, files) + (lines[-1] if lines else message).rstrip(".") + "."
 
 
 Explained = tuple[str, str]
@@ -132,7 +132,7 @@ def _no_argument(given: str, short: str, known: Catalog) -> str:
     return f"{short or 'the component'} has no argument {given}{_nearest(given, takes)}"
 
 
-def _at(key: str, text: str, files: Sequence[Path]) -> str:
+def at(key: str, text: str, files: Sequence[Path]) -> str:
     """Where: ``file:line: key: `` as far as it can be told, by what was given or by the key."""
     own = re.split(r"[.\[]", key)[-1]
     for word, after in ((text, r"(?![\w.])"), (own, r"[\"']?\s*:")):

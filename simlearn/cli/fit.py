@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 import tempfile
 from dataclasses import dataclass, replace
@@ -12,12 +11,13 @@ from pathlib import Path
 
 import yaml
 
-from simlearn.catalog import Catalog
 from simlearn.cli import Options
 from simlearn.cli.parsing import OneMessage, configs_in, prepare
+from simlearn.cli.resuming import owner, refuse_other
 from simlearn.cli.runs import FOLDER, checkpoint, first_process, held, named, shared
 from simlearn.component import ArchiveError, ConfigError
 from simlearn.data.store import read
+from simlearn.training import durable
 from simlearn.training.proposal import Proposal, propose
 
 OWN = """simlearn's own options, beside those of LightningCLI below:
@@ -27,8 +27,9 @@ OWN = """simlearn's own options, beside those of LightningCLI below:
                        never overwrites one: -2, -3 ... is appended. validate, test and predict
                        read it.
   --resume [last|PATH] continue a training from its newest sound checkpoint, or from a checkpoint
-                       file; a run that has none yet begins. On a CPU the weights at the end are,
-                       bit for bit, those of a training that was never interrupted.
+                       file, in whose run it goes on; a run that has none yet begins. On a CPU the
+                       weights at the end are, bit for bit, those of a training that was never
+                       interrupted.
   --allow-drift        continue although config, code, data or a plugin has changed; recorded
   --spill DIR          where a checkpoint goes that cannot be written into the run folder
   --seeds R            train R sister models with seeds 0 to R - 1, in runs NAME-seed0 ...
@@ -39,6 +40,8 @@ ASKING = ("-h", "--help", "--print_config")
 def run(command: str, argv: list[str], options: Options) -> int:
     """Take our own options, choose the run folder, hand the rest to LightningCLI."""
     own, rest = _own(command, argv)
+    if own.run is None and own.seeds is None:
+        own.run = owner(own.resume)
     asking = any(word.split("=")[0] in ASKING or ".help" in word for word in rest)
     proposal = None
     configured = any(w == "-c" or w.startswith(("-c", "--config")) for w in rest)
@@ -55,7 +58,7 @@ def run(command: str, argv: list[str], options: Options) -> int:
     if proposal is not None:
         name = Path(_data_file(rest) or "run").stem
     name = name if own.run is None else own.run
-    fit = _Fit(command, own, rest, asking, _versions(known), proposal, known.allow)
+    fit = _Fit(command, own, rest, asking, known.versions(), proposal, known.allow)
     if own.seeds is None:
         _once(fit, name)
         return 0
@@ -119,16 +122,10 @@ def _write_proposal(proposal: Proposal, folder: Path) -> None:
     """The proposal in the run folder, to start from: proposed.yaml, and gate.yaml beside it."""
     head = "".join(f"# {reason}\n" for reason in proposal.reasons)
     body = yaml.safe_dump(proposal.config, sort_keys=False)
-    (folder / "proposed.yaml").write_text(head + body, encoding="utf-8")
+    durable.put(folder / "proposed.yaml", (head + body).encode())
     gate = "# Proposed with the config. Limits follow the spread of the data: make them yours."
     body = yaml.safe_dump(proposal.gate, sort_keys=False)
-    (folder / "gate.yaml").write_text(f"{gate}\n{body}", encoding="utf-8")
-
-
-def _versions(known: Catalog) -> dict[str, str]:
-    """Distribution and version of each loaded plugin, by its top-level module."""
-    found = {re.split(r"[.:]", one.module)[0]: one for one in known.plugins if one.status == "ok"}
-    return {name: f"{one.distribution} {one.version}" for name, one in found.items()}
+    durable.put(folder / "gate.yaml", f"{gate}\n{body}".encode())
 
 
 @dataclass(frozen=True)
@@ -161,8 +158,11 @@ def _once(fit: _Fit, name: str) -> None:
             _execute(fit, claimed, claimed=True)
     else:
         new = not folder.exists()
+        found = None if resume == "last" else checkpoint(resume, folder)
+        if first_process():
+            refuse_other(resume, folder, chosen=(fit.own.run or fit.own.seeds) is not None)
         with held(folder):
-            found = checkpoint(resume, folder)
+            found = found or checkpoint(resume, folder)
             if first_process():
                 told = (
                     f"going on from {found}" if found else f"{folder} has no checkpoint: it begins"
@@ -185,14 +185,12 @@ def _execute(fit: _Fit, folder: Path, resumed: Path | None = None, claimed: bool
         rest = ["-c", str(folder / "proposed.yaml"), *rest]
     from simlearn.cli.lightning import Run, execute
 
-    # a fit gives it to the trainer itself
-    arguments = [*rest, f"--ckpt_path={resumed}"] if resumed and fit.command != "fit" else rest
     chosen = os.environ.get(FOLDER)
     os.environ[FOLDER] = str(folder)
     own = {"allow_drift": fit.own.allow_drift, "spill": fit.own.spill, "plugins": fit.plugins}
     own |= {"allow": fit.allow}
     try:
-        execute(Run(fit.command, folder, resumed, claimed=claimed, **own), arguments, fit.asking)
+        execute(Run(fit.command, folder, resumed, claimed=claimed, **own), rest, fit.asking)
         if fit.proposal is not None and first_process():
             print(f"proposed: {folder}/proposed.yaml and gate.yaml")
     finally:

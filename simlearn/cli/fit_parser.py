@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningArgumentParser
 
+from simlearn.cli.explaining import at
 from simlearn.cli.parsing import OneMessage
+from simlearn.component import ConfigError
 from simlearn.data.module import TrajectoryData
 from simlearn.training.module import SimulatorModule
 
@@ -28,3 +32,18 @@ def fit_parser() -> FitParser:
         Trainer, "fit", skip={"model", "train_dataloaders", "val_dataloaders", "datamodule"}
     )
     return parser
+
+
+def refuse_loading(config: Mapping[str, Any]) -> None:
+    """What is loaded, and how carefully, is not for a config to say.
+
+    Raises:
+        ConfigError: One says it.
+    """
+    for key in ("ckpt_path", "weights_only"):
+        if config.get(key) is not None:
+            raise ConfigError(
+                f"{at(key, key, OneMessage.files)}nothing is loaded that way, got {config[key]!r}. "
+                "Take it out, and name a checkpoint with --resume PATH: it is verified, and "
+                "nothing in it can run."
+            )

@@ -23,6 +23,7 @@ from simlearn.data.parallel import draw, pieces_of
 from simlearn.data.room import refuse_large
 from simlearn.data.writer import Writer
 from simlearn.state import Trajectory
+from simlearn.training.drift import Facts
 from simlearn.training.record import versions
 
 DESCRIPTION = """Draw trajectories from a generator into a dataset file (HDF5).
@@ -55,11 +56,12 @@ def run(command: str, argv: list[str], options: Options) -> int:
         raise ConfigError(
             f"--count and --workers must be at least 1, got {given.count} and {given.workers}."
         )
-    _write(given, {"allow_import": options.allow} if options.allow else {})
+    more = {"allow_import": options.allow} if options.allow else {}
+    _write(given, more, known.versions())
     return 0
 
 
-def _write(given: Any, more: dict[str, Any]) -> None:
+def _write(given: Any, more: dict[str, Any], plugins: dict[str, str]) -> None:
     refuse_large(Path(given.out), given.generator, given.count, given.steps, given.workers)
     times = sample_times(given.steps, given.dt)
     began = time.monotonic()
@@ -70,7 +72,8 @@ def _write(given: Any, more: dict[str, Any]) -> None:
         "seed": given.seed,
         "versions": versions(),
     }
-    with Writer(given.out, given.overwrite) as writer, _kept(given, request) as kept:
+    facts = Facts(request, plugins).to_json(None)  # also of the code that draws
+    with Writer(given.out, given.overwrite) as writer, _kept(given, facts) as kept:
         drawn = draw(given.generator, given.count, times, given.seed, given.workers, kept)
         one = _appended(writer, drawn, given.count)
         accuracy = given.generator.accuracy(times, given.seed)
@@ -98,12 +101,12 @@ def _appended(writer: Writer, drawn: Iterator[Trajectory], count: int) -> Trajec
 
 
 @contextmanager
-def _kept(given: Any, request: dict[str, Any]) -> Iterator[Kept | None]:
+def _kept(given: Any, facts: dict[str, Any]) -> Iterator[Kept | None]:
     """Where pieces of a long draw are kept; they stay where the same command would go on.
 
     Only who holds the lock of the file may use it.
     """
-    kept = Kept(Path(given.out), request)
+    kept = Kept(Path(given.out), facts)
     if kept.found:
         what = f"{kept.found} pieces of {given.out} that were drawn before"
         print(f"simlearn: going on from {what}", file=sys.stderr)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -15,20 +13,23 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.cli import LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.plugins.io import CheckpointIO
 
 from simlearn import archive
+from simlearn.cli.endings import keep, refused, tell
 from simlearn.cli.explaining import unbuildable
-from simlearn.cli.fit_parser import FitParser
+from simlearn.cli.fit_parser import FitParser, refuse_loading
 from simlearn.cli.parsing import UNFIT, OneMessage
-from simlearn.cli.runs import first_process, set_latest, unused
-from simlearn.cli.signals import Signals, Stopped
-from simlearn.component import ArchiveError, ConfigError, NumericalError, describe
+from simlearn.cli.runs import first_process, lead, set_latest
+from simlearn.cli.saving import SavedConfig
+from simlearn.cli.signals import Signals
+from simlearn.component import ArchiveError, ConfigError, describe
 from simlearn.data.module import TrajectoryData
 from simlearn.data.writer import Writer
 from simlearn.training.checkpoint import CheckpointFiles
 from simlearn.training.drift import Facts
+from simlearn.training.durable import LAST
 from simlearn.training.fit import finished
 from simlearn.training.ledger import Ledger
 from simlearn.training.metrics import Metrics
@@ -71,11 +72,14 @@ class FitCLI(LightningCLI):
     run_of: Run
     listener: Listener
     ledger: Ledger | None = None
+    keeper: Checkpoints | None = None
 
     def parse_arguments(self, *given: Any) -> None:
         """A config that was saved with another run does not lead back to its folder."""
         super().parse_arguments(*given)
-        trainer = self.config[self.config["subcommand"]]["trainer"]
+        asked = self.config[self.config["subcommand"]]
+        refuse_loading(asked)
+        trainer = asked["trainer"]
         for name in bound(trainer.as_dict()):
             trainer[name] = defaults(self.run_of)[name]
 
@@ -93,6 +97,10 @@ class FitCLI(LightningCLI):
     def instantiate_trainer(self, **given: Any) -> Trainer:
         """Checkpoints that lose nothing and one metrics.csv, unless the config asks for others."""
         asked = self.config_init[self.subcommand]["trainer"]
+        plugins = asked["plugins"] or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        if not any(isinstance(one, CheckpointIO) for one in plugins):
+            given["plugins"] = [*plugins, CheckpointFiles(self.run_of.spill)]
         if self.run_of.command == "fit":
             callbacks = asked["callbacks"] or []
             callbacks = callbacks if isinstance(callbacks, list) else [callbacks]
@@ -100,21 +108,21 @@ class FitCLI(LightningCLI):
             given["enable_checkpointing"] = any(isinstance(one, Checkpoint) for one in callbacks)
             if asked["logger"] in (None, True):
                 given["logger"] = Metrics(str(self.run_of.folder))
-            plugins = asked["plugins"] or []
-            plugins = plugins if isinstance(plugins, list) else [plugins]
-            if not any(isinstance(one, CheckpointIO) for one in plugins):
-                given["plugins"] = [*plugins, CheckpointFiles(self.run_of.spill)]
         return super().instantiate_trainer(**given)
 
     def before_fit(self) -> None:
         """Who keeps checkpoints is heard first, and what is trained knows what it began with."""
         run, asked = self.run_of, self.config[self.subcommand]
+        if isinstance(self.listener, Signals):
+            self.listener.trainer = self.trainer
         if asked["trainer"]["enable_checkpointing"] is not False and not self.trainer.fast_dev_run:
             named = [one for one in self.trainer.callbacks if isinstance(one, Checkpoints)]
             others = [one for one in self.trainer.callbacks if one not in named]
             keeper = named[0] if named else Checkpoints()
             keeper.folder = keeper.folder or str(run.folder / "checkpoints")
+            lead(run.folder, Path(keeper.folder))
             keeper.listener = self.listener
+            FitCLI.keeper = keeper
             self.trainer.callbacks = [keeper, *others]
         config = json.loads(json.dumps(asked.as_dict(), default=str))
         FitCLI.ledger = self.model.ledger
@@ -128,21 +136,25 @@ class FitCLI(LightningCLI):
         """Write the archive, on one process only."""
         if not self.trainer.is_global_zero:
             return
-        target = self.run_of.folder / "simulator"
         trained = finished(self.model, self.datamodule)
         if self.run_of.allow:
             trained.provenance["allow_import"] = list(self.run_of.allow)
-        new = archive.save(trained, unused(target))
-        if new != target:
-            target.rename(unused(self.run_of.folder / "simulator-before"))
-            new.rename(target)
+        keep(trained, self.run_of)
         if not self.run_of.aside:
             set_latest(self.run_of.folder)
             print(f"run: {self.run_of.folder}")
 
+    @classmethod
+    def saved(cls) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        kept = None if cls.keeper is None else cls.keeper.folder
+        return kept is not None and (Path(kept) / LAST).is_file()
+
     def before_validate(self) -> None:
         """Evaluate trained weights: the checkpoint's, or those of the run's archive."""
-        if self.run_of.checkpoint is None:
+        if self.run_of.checkpoint is not None:
+            self.trainer.ckpt_path = self.run_of.checkpoint
+        else:
             # stabilizers may have wrapped what the config names; constraints are folded already
             loaded = archive.load(self.run_of.folder, OneMessage.known)
             trained = loaded.dynamics
@@ -210,7 +222,8 @@ def execute(run: Run, arguments: list[str], asking: bool) -> None:
     listens = fitting and not run.aside and not asking
     try:
         with Signals() if listens else nullcontext(Listener()) as listener, quiet():
-            FitCLI.run_of, FitCLI.listener, FitCLI.ledger = run, listener, None
+            FitCLI.run_of, FitCLI.listener = run, listener
+            FitCLI.ledger = FitCLI.keeper = None
             FitCLI(
                 SimulatorModule,
                 TrajectoryData,
@@ -218,33 +231,16 @@ def execute(run: Run, arguments: list[str], asking: bool) -> None:
                 parser_class=FitParser,
                 trainer_defaults=defaults(run),
                 seed_everything_default=0,
-                save_config_callback=None if run.checkpoint or not fitting else SaveConfigCallback,
-                save_config_kwargs={"overwrite": True},
+                save_config_callback=None if run.checkpoint or not fitting else SavedConfig,
+                save_config_kwargs={"save_to_log_dir": False},
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
             )
         if torch.distributed.is_initialized():  # or its threads are cut off at the end
             torch.distributed.destroy_process_group()
     except BaseException as error:
-        _told_of(error, run)
-        if run.checkpoint and isinstance(error, RuntimeError) and "state_dict" in str(error):
-            raise ArchiveError(
-                f"The checkpoint {run.checkpoint} holds other weights than the config asks for. "
-                "Resume with the config, the stabilizers and the data the run began with."
-            ) from error
+        users = refused(error, run)
+        tell(users or error, run, FitCLI.ledger, FitCLI.saved())
+        if users is not None:
+            raise users from error
         raise
-
-
-def _told_of(error: BaseException, run: Run) -> None:
-    """How a training that ended early goes on; one that never began leaves no folder behind."""
-    if run.command != "fit" or not first_process():
-        return
-    explained = isinstance(error, NumericalError | Stopped)
-    ledger = FitCLI.ledger
-    worked = ledger is not None and ledger.began and ledger.updates > 0
-    if (run.claimed or run.aside) and not worked and not explained:
-        shutil.rmtree(run.folder, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            run.folder.parent.rmdir()  # only where nothing else is in it
-    elif worked and not run.aside and not isinstance(error, NumericalError):
-        _say(f"it is saved; the same command with --run {run.folder.name} --resume goes on")

@@ -19,7 +19,9 @@ def run(command: str, argv: list[str], options: Options) -> int:
         description="List the installed plugins. Without --load and NAME nothing is imported.",
     )
     parser.add_argument(
-        "name", nargs="?", help="a plugin or a component: show its documentation and arguments"
+        "name",
+        nargs="?",
+        help="a plugin, DISTRIBUTION:PLUGIN or component: show its documentation and arguments",
     )
     parser.add_argument(
         "--load", action="store_true", help="import each plugin and list its components by kind"
@@ -44,16 +46,19 @@ def run(command: str, argv: list[str], options: Options) -> int:
 
 def _metadata(block: list[str]) -> list[dict[str, Any]]:
     points = sorted(metadata.entry_points(group="simlearn"), key=lambda p: p.name)
-    return [
-        {
-            "name": point.name,
-            "distribution": point.dist.name if point.dist else "?",
-            "version": point.dist.version if point.dist else "?",
-            "module": point.value,
-            "blocked": point.name in block,
-        }
-        for point in points
-    ]
+    rows = []
+    for point in points:
+        distribution = point.dist.name if point.dist else "?"
+        rows.append(
+            {
+                "name": point.name,
+                "distribution": distribution,
+                "version": point.dist.version if point.dist else "?",
+                "module": point.value,
+                "blocked": not {point.name, f"{distribution}:{point.name}"}.isdisjoint(block),
+            }
+        )
+    return rows
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
@@ -111,7 +116,7 @@ def _shown(name: str, known: Catalog, debug: bool) -> tuple[Any, str]:
     from simlearn.component import ConfigError, PluginError
 
     for plugin in known.plugins:
-        if plugin.name == name:
+        if name in plugin.names:
             if plugin.status == "failed":
                 trace = "\n" + plugin.trace.rstrip() if debug else ""
                 raise PluginError(f"plugin {plugin.label} did not load: {plugin.reason}{trace}")

@@ -148,6 +148,34 @@ def held(folder: Path) -> Iterator[None]:
         yield
 
 
+def lead(run: Path, kept: Path) -> None:
+    """Let ``checkpoints`` of a run lead to where a config keeps them; there --resume finds them.
+
+    Raises:
+        ConfigError: The run keeps its own elsewhere already.
+        EnvironmentFault: No link can be made.
+    """
+    link, kept = run / "checkpoints", kept.absolute()
+    if link.absolute() == kept or not first_process():
+        return
+    if link.exists() or link.is_symlink():
+        if link.resolve() != kept.resolve():
+            raise ConfigError(
+                f"{run} keeps its checkpoints in {link.resolve()}, and the config names {kept}. "
+                "Name that folder, or go on as another run: "
+                f"--run NAME --resume {link / 'last.ckpt'}"
+            )
+        return
+    try:
+        kept.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(kept, target_is_directory=True)
+    except OSError as error:
+        raise EnvironmentFault(
+            f"Cannot keep the checkpoints of {run} in {kept}: {error.strerror or error}. Give "
+            "write access, or name no folder for them."
+        ) from error
+
+
 def checkpoint(resume: str | None, folder: Path) -> Path | None:
     """The checkpoint that --resume names, verified; None where "last" finds none at all.
 
@@ -160,6 +188,11 @@ def checkpoint(resume: str | None, folder: Path) -> Path | None:
 
     kept = folder / "checkpoints"
     if resume == "last":
+        if kept.is_symlink() and not kept.exists():
+            raise ArchiveError(
+                f"{folder} keeps its checkpoints in {kept.readlink()}, which is not there. Is its "
+                "disk mounted?"
+            )
         return newest(kept, _say)
     try:
         read(resume)

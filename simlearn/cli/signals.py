@@ -9,11 +9,12 @@ import subprocess
 import sys
 import threading
 from types import FrameType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 
+from simlearn.cli.runs import first_process
 from simlearn.component import SimlearnError
 from simlearn.training.resume import Listener
 
@@ -35,11 +36,13 @@ class Signals(Listener):
 
     While a training runs, the first one is remembered until the next step boundary, and a second
     one ends the process at once. At other times there is nothing to save, so the first one ends it.
+    Whenever SLURM's time is up, the job is queued again.
     """
 
     def __init__(self) -> None:
         self.caught: int | None = None
         self.training = False
+        self.trainer: Trainer | None = None
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -68,13 +71,17 @@ class Signals(Listener):
         return self.caught
 
     def leave(self, trainer: Trainer, number: int) -> None:
-        """Everything is saved: queue the job again, if SLURM's time is up, and end.
+        """Everything is saved: end.
 
         Raises:
             Stopped: Always.
         """
-        if trainer.is_global_zero and number == getattr(signal, "SIGUSR1", None):
-            _requeue(trainer)
+        self._stop(number)
+
+    def _stop(self, number: int) -> NoReturn:
+        first = first_process() if self.trainer is None else self.trainer.is_global_zero
+        if first and number == getattr(signal, "SIGUSR1", None):
+            _requeue(self.trainer)
         raise Stopped(number)
 
     def _install(self) -> None:
@@ -85,13 +92,13 @@ class Signals(Listener):
         for other in self._before:
             signal.signal(other, signal.SIG_DFL)
         if not self.training:
-            raise Stopped(number)
+            self._stop(number)
         self.caught = number
 
 
-def _requeue(trainer: Trainer) -> None:
+def _requeue(trainer: Trainer | None) -> None:
     """Let SLURM run the job again, where it runs one and nobody forbade it."""
-    environment = trainer._accelerator_connector.cluster_environment
+    environment = trainer and trainer._accelerator_connector.cluster_environment
     forbidden = isinstance(environment, SLURMEnvironment) and not environment.auto_requeue
     if "SLURM_JOB_ID" not in os.environ or forbidden:
         return

@@ -8,7 +8,8 @@ from typing import Any
 
 from simlearn.catalog import Catalog
 from simlearn.component import DataError, SimlearnError, build
-from simlearn.data.generate import DatasetGenerator, sample_times
+from simlearn.data.fresh import fresh
+from simlearn.data.generate import DatasetGenerator
 from simlearn.data.layout import DAMAGE
 from simlearn.data.store import read
 from simlearn.simulator import Simulator
@@ -71,5 +72,5 @@ def _drawn(
     if not isinstance(generator, DatasetGenerator):
         raise DataError(f"{type(generator).__name__} is no generator of data.")
     tell(f"training data: drawn anew by {type(generator).__name__}, as for the training")
-    times = sample_times(int(kept["steps"]), float(kept["dt"]))
-    return list(generator.draw(range(int(kept["count"])), times, int(kept["seed"])))
+    count, steps, seed = (int(kept[name]) for name in ("count", "steps", "seed"))
+    return fresh(generator, count, steps, float(kept["dt"]), seed, float(kept.get("noise", 0)))

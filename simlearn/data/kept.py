@@ -22,7 +22,7 @@ class Kept:
 
     Args:
         path: The file in the making; who uses this holds its lock.
-        request: All that the trajectories follow from, in plain JSON types.
+        request: All that the trajectories follow from, the code included, in plain JSON types.
     """
 
     def __init__(self, path: Path, request: Mapping[str, Any]):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
 
-from simlearn import randomness
 from simlearn.component import ConfigError, DataError, describe
-from simlearn.data.generate import DatasetGenerator, sample_times
+from simlearn.data.fresh import fresh
+from simlearn.data.generate import DatasetGenerator
 from simlearn.data.screen import checked, column_names, common_interval, pieces, unused
 from simlearn.data.store import read
 from simlearn.data.windows import Windows
@@ -123,7 +122,6 @@ class TrajectoryData(pl.LightningDataModule):
         if self.given is not None:
             return self.given
         if self.generator is not None:
-            times = sample_times(self.steps, self.dt)
             self.provenance = {
                 "generator": describe(self.generator),
                 "count": self.count,
@@ -133,8 +131,8 @@ class TrajectoryData(pl.LightningDataModule):
             }
             if self.noise:
                 self.provenance["noise"] = self.noise
-            drawn = self.generator.draw(range(self.count), times, self.seed)
-            return [_blurred(one, self.noise, self.seed, k) for k, one in enumerate(drawn)]
+            how = (self.count, self.steps, self.dt, self.seed, self.noise)
+            return fresh(self.generator, *how)
         assert self.file is not None
         dataset = read(self.file)
         if not dataset.trajectories:
@@ -240,11 +238,3 @@ def _last_epoch(trainer: pl.Trainer) -> int:
         return trainer.max_epochs
     grows: int = getattr(trainer.lightning_module.objective, "grow_over", 0)
     return max(UNCOUNTED, grows)
-
-
-def _blurred(one: Trajectory, noise: float, seed: int, number: int) -> Trajectory:
-    """The trajectory with white noise on its states."""
-    if not noise:
-        return one
-    rng = randomness.generator(seed, number, 1)
-    return replace(one, x=one.x + noise * torch.randn(one.x.shape, generator=rng).to(one.x))

@@ -147,7 +147,7 @@ def sound(
         raise type(error)(f"{name}, trajectory {number}: {error}") from error
     except (OSError, MemoryError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise PluginError(
             f"{name}, trajectory {number}: it raised {type(error).__name__}: {error}"
         ) from error

@@ -39,7 +39,24 @@ def refuse_large(
             f"{path}: {piece} of {what} at a time would take about {told(memory)} of memory, "
             f"{told(limit)} may be used now. Take fewer --steps or --workers, or a larger machine."
         )
-    refuse_disk(path, STORED * count * numbers, "Take fewer --count or --steps, or")
+    kept = 1 if piece >= count else 2  # the pieces are there until the file is complete
+    refuse_disk(path, kept * STORED * count * numbers, "Take fewer --count or --steps, or")
+
+
+def refuse_in_memory(drawn_by: DatasetGenerator, count: int, steps: int) -> None:
+    """Refuse to draw trajectories that all stay in memory, where it has no room for them.
+
+    Raises:
+        EnvironmentFault: There is no room; the estimate is told.
+    """
+    numbers, limit = max(0, steps) * _state(drawn_by) * REAL, budget()
+    memory = (STORED * max(0, count) + COPIES * together(drawn_by, count)) * numbers
+    if memory > limit:
+        raise EnvironmentFault(
+            f"{count} trajectories of {steps} steps, drawn into memory by "
+            f"{type(drawn_by).__name__}, would take about {told(memory)}, {told(limit)} may be "
+            "used now. Take a smaller count or fewer steps, or a larger machine."
+        )
 
 
 def refuse_disk(path: Path, size: int, hint: str) -> None:

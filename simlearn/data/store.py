@@ -6,8 +6,10 @@ Complete or absent, checked by digest when read.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,9 +34,12 @@ from simlearn.data.layout import (
     refuse_foreign_storage,
     texts,
 )
+from simlearn.data.schema import Migration, migrations
 from simlearn.data.sound import refuse_unsound, told
 from simlearn.data.writer import Writer
 from simlearn.state import Graph, Topology, Trajectory
+
+MIGRATIONS: dict[int, Migration] = {}  # of an open file, from a schema to the next one
 
 
 @dataclass(frozen=True)
@@ -92,9 +97,10 @@ def read(path: Path | str) -> Dataset:
             )
     try:
         with h5py.File(path, "r") as file:
-            manifest = _verified(file, path)
-            provenance = told(json.loads(file.attrs["provenance"]))
-            return Dataset(tuple(_trajectories(file)), provenance, joined(manifest))
+            todo, manifest = _migrations(file, path), _verified(file, path)
+            with _migrated(file, path, todo) as now:
+                provenance = told(json.loads(now.attrs["provenance"]))
+                return Dataset(tuple(_trajectories(now)), provenance, joined(manifest))
     except DataError as error:
         if str(path) in str(error):
             raise
@@ -105,15 +111,31 @@ def read(path: Path | str) -> Dataset:
         ) from error
 
 
-def _verified(file: h5py.File, path: Path) -> dict[str, str]:
+def _migrations(file: h5py.File, path: Path) -> list[Migration]:
+    """What brings the file to the schema of today."""
     kind, schema = attribute(file, "format"), attribute(file, "schema")
     if kind != FORMAT:
         raise DataError(
             f"{path} is an HDF5 file of another origin: its `format` is "
             f"{'missing' if kind is None else repr(kind)}, wanted {FORMAT!r}."
         )
-    if schema != SCHEMA:
-        raise DataError(f"{path} has schema {schema}, this simlearn reads schema {SCHEMA}.")
+    wrote = attribute(file, "written_by")
+    return migrations(schema, SCHEMA, MIGRATIONS, str(path), wrote, DataError)
+
+
+@contextmanager
+def _migrated(file: h5py.File, path: Path, todo: Sequence[Migration]) -> Iterator[h5py.File]:
+    """The file, or a copy of it in memory in the schema of today."""
+    if not todo:
+        yield file
+        return
+    with h5py.File(io.BytesIO(path.read_bytes()), "r+") as copy:
+        for migration in todo:
+            migration(copy)
+        yield copy
+
+
+def _verified(file: h5py.File, path: Path) -> dict[str, str]:
     if not isinstance(done := attribute(file, "complete"), bool | np.bool_) or not done:
         raise DataError(f"{path} was never finished: it has no `complete` mark. Make it anew.")
     refuse_foreign_storage(file, path)

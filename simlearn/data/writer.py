@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 
 from simlearn.component import DataError, EnvironmentFault
+from simlearn.data.disk import Disk
 from simlearn.data.layout import CHUNK_BYTES, FORMAT, MOVING, SCHEMA, STILL, digest, joined, parts
 from simlearn.data.ragged import Ragged
 from simlearn.lock import Lock
@@ -38,7 +39,8 @@ class Writer:
         self.path = Path(path)
         self.partial = self.path.with_name(f".{self.path.name}.partial")
         self._lock = Lock(self.path.with_name(f".{self.path.name}.lock"), f"The file {self.path}")
-        self.file = self._opened(overwrite)
+        self.disk = self._opened(overwrite)
+        self.file = h5py.File(self.disk, "w")
         self.moving = {
             name: Ragged(self.file, f"trajectories/{name}", name not in ("t", "mask"))
             for name in MOVING
@@ -52,7 +54,7 @@ class Writer:
         self.topologies: list[tuple[int, int, str]] = []
         self.of: list[tuple[int, str, int]] = []
 
-    def _opened(self, overwrite: bool) -> h5py.File:
+    def _opened(self, overwrite: bool) -> Disk:
         """The file in the making, under the lock; what a killed process left is written anew."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +67,7 @@ class Writer:
                     f"{self.path} exists already. Choose another --out, or replace it with "
                     "--overwrite."
                 )
-            return h5py.File(self.partial, "w")
+            return Disk(self.partial, self.path)
         except BaseException as error:
             self._lock.__exit__()
             if isinstance(error, OSError):
@@ -75,15 +77,17 @@ class Writer:
 
     def append(self, trajectory: Trajectory) -> None:
         """Add a trajectory; graphs and topologies that were there before are stored once."""
-        for name, ragged in self.moving.items():
-            ragged.append(getattr(trajectory, name))
-        topology = self._topology(trajectory.topology)
+        with self.disk.telling():
+            for name, ragged in self.moving.items():
+                ragged.append(getattr(trajectory, name))
+            topology = self._topology(trajectory.topology)
         self.of.append((topology, trajectory.status, trajectory.finite_steps))
 
     def extend(self, more: Trajectory) -> None:
         """Let the last trajectory go on: a long one is written in pieces, and kept nowhere."""
-        for name, ragged in self.moving.items():
-            ragged.extend(getattr(more, name))
+        with self.disk.telling():
+            for name, ragged in self.moving.items():
+                ragged.extend(getattr(more, name))
         topology, _, finite = self.of[-1]
         self.of[-1] = (topology, more.status, finite + more.finite_steps)
 
@@ -105,9 +109,10 @@ class Writer:
                 name, shape, values.dtype, maxshape=most, chunks=chunk, fletcher32=True
             )
             made.attrs.update(attributes)
-        held = self.file[name]
-        held.resize(len(held) + len(values), axis=0)
-        held[len(held) - len(values) :] = values
+        with self.disk.telling():
+            held = self.file[name]
+            held.resize(len(held) + len(values), axis=0)
+            held[len(held) - len(values) :] = values
 
     def _topology(self, topology: Topology) -> int:
         if id(topology) not in self.known:
@@ -141,6 +146,17 @@ class Writer:
 
         Returns the digest of the data.
         """
+        with self.disk.telling():
+            self._arrays()
+            self.file.flush()
+        with self.disk.telling():
+            whole = self._sealed(provenance)
+            self.file.close()
+            self.disk.sync()
+        return whole
+
+    def _arrays(self) -> None:
+        """What stands beside the numbers."""
         for ragged in (*self.moving.values(), *self.still.values(), self.edges):
             ragged.finish()
         text = h5py.string_dtype()
@@ -152,6 +168,9 @@ class Writer:
         put("trajectories/topology", data=np.asarray([o[0] for o in self.of], np.int64))
         put("trajectories/status", data=[o[1] for o in self.of], dtype=text)
         put("trajectories/finite_steps", data=np.asarray([o[2] for o in self.of], np.int64))
+
+    def _sealed(self, provenance: Mapping[str, Any]) -> str:
+        """Say what is in the file, where it comes from, and that it is complete."""
         manifest = {name: digest(part) for name, part in parts(self.file)}
         whole, told = joined(manifest), json.dumps(dict(provenance), sort_keys=True)
         self.file.attrs.update(
@@ -166,9 +185,6 @@ class Writer:
                 "complete": True,
             }
         )
-        self.file.close()
-        with self.partial.open("rb+") as handle:
-            os.fsync(handle.fileno())
         return whole
 
     def settle(self) -> None:
@@ -182,6 +198,7 @@ class Writer:
         with contextlib.suppress(Exception):
             self.file.close()
         try:
+            self.disk.close()
             self.partial.unlink(missing_ok=True)
         finally:
             self._lock.__exit__()

@@ -13,10 +13,19 @@ from typing import Any
 
 import torch
 
-from simlearn.component import ConfigError, DataError, EnvironmentFault, describe
+from simlearn.component import (
+    ConfigError,
+    DataError,
+    EnvironmentFault,
+    PluginError,
+    class_path,
+    describe,
+)
+from simlearn.hooks import origin
 from simlearn.simulator import Simulator
 from simlearn.stability.check import Check
 from simlearn.stability.evidence import Evidence, one_thread
+from simlearn.stability.finding import Finding
 from simlearn.stability.junit import to_junit
 from simlearn.stability.render import to_html
 from simlearn.stability.report import Item, Report, Severity
@@ -100,10 +109,15 @@ class Judge:
 
         Raises:
             DataError: The evidence is too short for it.
+            PluginError: It finds no Finding.
         """
         began = time.monotonic()
         with one_thread():
             finding = case.check.run(self.simulator, self.evidence)
+        if not isinstance(finding, Finding):
+            kind, got = type(case.check), type(finding).__name__
+            where = f"{origin(kind.__module__)}: {class_path(kind)}.run"
+            raise PluginError(f"{where}: wanted a Finding, got a {got}.")
         spent = time.monotonic() - began
         told, name = describe(case.check)["init_args"], type(case.check).__name__
         return Item(name, told, finding, case.severity, case.optional, spent)

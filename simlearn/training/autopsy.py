@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from simlearn.component import EnvironmentFault, NumericalError
 from simlearn.state import Trajectory
+from simlearn.training.durable import put
 from simlearn.training.failure import Guard, parameters
 from simlearn.training.lesson import weights_once
 from simlearn.training.record import versions
@@ -212,15 +213,17 @@ def _written(
 ) -> None:
     folder = guard.folder
     assert folder is not None
+    partial = folder.with_name(f".{folder.name}.partial")  # nobody sees half a post-mortem
+    shutil.rmtree(partial, ignore_errors=True)
+    for name, window in batch.items():
+        put(partial / f"{name}.safetensors", save(_window_tensors(window)))
+    weights = {k: v.detach().cpu().contiguous().clone() for k, v in simulator.state_dict().items()}
+    put(partial / "weights.safetensors", save(weights))
+    text = json.dumps(_plain(record), indent=2) + "\n"
+    put(partial / "post-mortem.json", text.encode())
     if folder.exists():
         shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    for name, window in batch.items():
-        save_file(_window_tensors(window), folder / f"{name}.safetensors")
-    weights = {k: v.detach().cpu().contiguous().clone() for k, v in simulator.state_dict().items()}
-    save_file(weights, folder / "weights.safetensors")
-    text = json.dumps(_plain(record), indent=2) + "\n"
-    (folder / "post-mortem.json").write_text(text, encoding="utf-8")
+    partial.rename(folder)
 
 
 def _plain(part: Any) -> Any:

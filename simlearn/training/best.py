@@ -38,7 +38,7 @@ class Best(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where the checkpoint was written."""
-        self.value, self.epoch = state_dict["value"], state_dict["epoch"]
+        self.value, self.epoch = float(state_dict["value"]), int(state_dict["epoch"])
         self.weights = state_dict["weights"]
 
 

@@ -16,14 +16,28 @@ import torch
 from lightning.pytorch.plugins.io import CheckpointIO
 
 from simlearn.component import ArchiveError, EnvironmentFault
+from simlearn.training.drift import KEPT
 from simlearn.training.durable import LAST, PREVIOUS, beside, sum_of, write
+
+# what a checkpoint of Lightning holds, and what simlearn adds
+PARTS: dict[str, type] = {
+    "state_dict": dict,
+    "loops": dict,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+    "callbacks": dict,
+    "epoch": int,
+    "global_step": int,
+    "pytorch-lightning_version": str,
+    KEPT: dict,
+}
 
 
 class CheckpointFiles(CheckpointIO):
     """How Lightning writes and reads checkpoints here.
 
-    The first one of a process is read again before it is written: what a checkpoint cannot give
-    back is refused when a training begins, not when it is resumed.
+    Each is read again before it is written: what a checkpoint cannot give back is refused when a
+    training begins, or when it comes in, and not when it is resumed; the one before it stays.
 
     Args:
         spill: A folder on another disk, for a checkpoint that cannot be written where it belongs.
@@ -37,7 +51,6 @@ class CheckpointFiles(CheckpointIO):
     def __init__(self, spill: Path | None = None):
         self.spill = spill
         self._sound: set[Path] = set()  # what this process wrote or verified
-        self._tried = False
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
@@ -45,9 +58,7 @@ class CheckpointFiles(CheckpointIO):
         """Write it whole, or leave what was there."""
         target, buffer = Path(path).absolute(), io.BytesIO()
         torch.save(checkpoint, buffer)
-        if not self._tried:
-            _refuse_unreadable(checkpoint, buffer)
-            self._tried = True
+        _refuse_unreadable(checkpoint, buffer)
         body = buffer.getbuffer()
         try:
             self._write(target, body)
@@ -151,11 +162,20 @@ def read(path: Path | str, device: Any = "cpu") -> dict[str, Any]:
         ) from error
     if not isinstance(found, dict) or "state_dict" not in found:
         raise ArchiveError(f"{path} is no checkpoint of a training.")
+    for name, kind in PARTS.items():
+        if not isinstance(found.get(name, kind()), kind):
+            raise ArchiveError(
+                f"{path} is no checkpoint of a training: its {name} is a "
+                f"{type(found[name]).__name__}, and wanted is a {kind.__name__}."
+            )
     return found
 
 
 def newest(folder: Path, tell: Callable[[str], None]) -> Path | None:
     """The newest checkpoint of a folder that is sound; None where there is none at all.
+
+    ``last.ckpt`` and ``previous.ckpt`` come first: other callbacks take theirs in the middle of
+    Lightning's bookkeeping, and a training does not go on from there to the same bits.
 
     Args:
         folder: Where they are.
@@ -184,8 +204,9 @@ def newest(folder: Path, tell: Callable[[str], None]) -> Path | None:
 
 
 def _refuse_unreadable(checkpoint: dict[str, Any], buffer: io.BytesIO) -> None:
+    buffer.seek(0)
     try:
-        torch.load(io.BytesIO(buffer.getvalue()), map_location="cpu", weights_only=True)
+        torch.load(buffer, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ArchiveError(
             f"A checkpoint of this training could not be read again: {_culprit(checkpoint)} keeps "

@@ -16,7 +16,16 @@ from simlearn.component import ArchiveError
 from simlearn.training.record import versions
 
 # rooms of simlearn that decide what a training computes
-ROOMS = ("analysis", "data", "dynamics", "integrators", "simulator", "state", "training")
+ROOMS = (
+    "analysis",
+    "data",
+    "dynamics",
+    "integrators",
+    "randomness",
+    "simulator",
+    "state",
+    "training",
+)
 # what may be asked for anew at every start: how long, where to, how loud
 FREE: dict[str, tuple[str, ...]] = {
     "": ("config", "ckpt_path", "weights_only"),

@@ -50,7 +50,15 @@ def write(target: Path, body: memoryview | bytes, keep: bool = False) -> None:
             beside(target).unlink(missing_ok=True)  # a file with none is verified by its CRCs
         told.replace(beside(target))
         new.replace(target)
-    _flush_folder(target.parent)
+    flush_folder(target.parent)
+
+
+def put(target: Path, body: bytes) -> None:
+    """Write one file that is under its name only when it is whole; the folder is made."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _flushed(target, body) as new:
+        new.replace(target)
+    flush_folder(target.parent)
 
 
 @contextlib.contextmanager
@@ -67,7 +75,8 @@ def _flushed(target: Path, body: memoryview | bytes) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Let the names in a folder be on the disk."""
     if hasattr(os, "O_DIRECTORY"):
         place = os.open(folder, os.O_RDONLY)
         try:

@@ -21,6 +21,7 @@ from simlearn.training.module import OptimizerCallable, SchedulerCallable, Simul
 from simlearn.training.objective import Objective
 from simlearn.training.progress import Progress, quiet
 from simlearn.training.record import ranges, versions
+from simlearn.training.restoring import from_restoring, unusable
 from simlearn.training.resume import Checkpoints
 from simlearn.training.stabilizer import Stabilizer
 from simlearn.training.start import Start
@@ -78,6 +79,11 @@ def fit(
             ``enable_checkpointing=True`` the newest two checkpoints are kept in the folder
             ``checkpoints`` of ``default_root_dir`` (see `Checkpoints`).
 
+    Raises:
+        ArchiveError: The checkpoint is damaged, or of another training.
+        ConfigError: Checkpoints are asked for where another training keeps its own; name another
+            ``default_root_dir``, or resume that one.
+
     Returns:
         The trained simulator. Its ``provenance`` holds what an archive keeps: data, ranges,
         estimates.
@@ -108,7 +114,12 @@ def fit(
     with quiet():
         runner = pl.Trainer(**given)
         runner.ckpt_path = resume
-        runner.fit(module, datamodule=data)
+        try:
+            runner.fit(module, datamodule=data)
+        except Exception as error:
+            if resume is not None and from_restoring(error):
+                raise unusable(error, resume) from error
+            raise
     return finished(module, data)
 
 

@@ -83,10 +83,18 @@ class Ledger(pl.Callback):
         """Go on where the checkpoint was written."""
         kept = state_dict["estimates"].items()
         self.estimates = {name: Estimate(**values) for name, values in kept}
-        self.evaluations, self.updates = state_dict["evaluations"], state_dict["updates"]
-        self.sum_of_learning_rates = state_dict["sum_of_learning_rates"]
-        self.momentum = state_dict.get("momentum", 0.0)
-        self.loss = state_dict.get("loss", self.loss)
+        self.evaluations, self.updates = (
+            _natural(state_dict[name]) for name in ("evaluations", "updates")
+        )
+        self.sum_of_learning_rates = float(state_dict["sum_of_learning_rates"])
+        self.momentum = float(state_dict.get("momentum", 0.0))
+        self.loss = torch.as_tensor(state_dict.get("loss", self.loss)).reshape(())
         self._sum = state_dict.get("sum_of_losses", 0.0)
-        self._counted = state_dict.get("counted", 0)
+        self._counted = _natural(state_dict.get("counted", 0))
         self.watched = state_dict.get("watched", {})
+
+
+def _natural(value: Any) -> int:
+    if int(value) != value or value < 0:
+        raise ValueError(f"{value!r} is no count")
+    return int(value)

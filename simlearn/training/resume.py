@@ -1,9 +1,7 @@
 """Checkpoints from which a training goes on as if it had never stopped.
 
-Lightning's own are taken in the middle of its bookkeeping: a resumed training skips hooks and rows,
-validates again or not at all, and knows neither the order of its data nor its random numbers. Here
-one is taken where nothing is pending: before an epoch begins, before a training step begins, and
-when the training has ended.
+Lightning's own are taken in the middle of its bookkeeping, and lack the order of the data and the
+random numbers. Here one is taken where nothing is pending: before an epoch or a step begins.
 """
 
 from __future__ import annotations
@@ -16,16 +14,16 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks import EarlyStopping, WeightAveraging
+from lightning.pytorch.trainer.states import TrainerFn
 
-from simlearn.component import ConfigError
-from simlearn.randomness import global_state, set_global_state
-from simlearn.training.drift import KEPT, SCHEMA, machine
+from simlearn.component import ConfigError, EnvironmentFault
+from simlearn.lock import Lock
+from simlearn.training.drift import KEPT
 from simlearn.training.durable import LAST, tidy
 from simlearn.training.metrics import Metrics
+from simlearn.training.restoring import EPOCH, STEP, give_back, kept, refuse_strange, settle
 from simlearn.training.validation import MONITORED
-
-EPOCH, STEP = "epoch", "step"  # what was about to begin when a checkpoint was taken
 
 
 class Listener:
@@ -76,45 +74,57 @@ class Checkpoints(pl.Callback):
         self.listener = Listener()
         self.resumed: Mapping[str, Any] | None = None
         self._kind: str | None = None
+        self._lock: Lock | None = None
         self._went_on = False
         self._saved_at, self._cost, self._steps = time.monotonic(), 0.0, 0
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Tidy up what a killed writer left."""
+        """Have the folder alone; tidy up what a killed writer left.
+
+        Raises:
+            ConfigError: It holds the checkpoints of another training.
+            EnvironmentFault: It cannot be written, or another process has it.
+        """
         if self.folder is None:
             self.folder = str(Path(trainer.default_root_dir) / "checkpoints")
-        if trainer.is_global_zero:
-            tidy(Path(self.folder))
+        if trainer.is_global_zero and stage == "fit":
+            self._lock = alone(Path(self.folder), new=trainer.ckpt_path is None)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Others may have the folder."""
+        if self._lock is not None:
+            self._lock.__exit__()
+            self._lock = None
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """The same, where the training fails."""
+        self.teardown(trainer, pl_module, "fit")
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Add what Lightning leaves out; bring its counters into order."""
-        rows = [one.rows for one in trainer.loggers if isinstance(one, Metrics)]
-        checkpoint[KEPT] = {
-            "schema": SCHEMA,
-            "before": self._kind,
-            "rows": rows[0] if rows else None,
-            "metrics": {k: v.detach().clone() for k, v in trainer.callback_metrics.items()},
-            "reference": pl_module.guard.reference,
-            "compiled": _compiled(pl_module),
-            "random": global_state(pl_module.device),
-            "machine": machine(pl_module),
-            "facts": pl_module.ledger.facts.to_json(trainer.datamodule),
-            "drift": pl_module.ledger.facts.drift,
-        }
+        tables = [one.standing() for one in trainer.loggers if isinstance(one, Metrics)]
+        rows, waiting = tables[0] if tables else (None, [])
+        found = {"rows": rows, "waiting": waiting, **kept(trainer, pl_module, self._kind)}
+        checkpoint[KEPT] = found
         if self._kind is not None:
-            _settle(checkpoint["loops"]["fit_loop"], self._kind)
+            settle(checkpoint["loops"]["fit_loop"], self._kind)
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Go on with metrics.csv where the checkpoint was taken."""
-        self.resumed = kept = checkpoint.get(KEPT, {})
+        """Refuse what no training wrote; go on with metrics.csv where the checkpoint was taken."""
+        if trainer.state.fn != TrainerFn.FITTING:
+            return
+        refuse_strange(trainer, pl_module, checkpoint)
+        self.resumed = found = checkpoint.get(KEPT, {})
         for logger in trainer.loggers:
             if isinstance(logger, Metrics):
-                rows = kept.get("rows")
-                logger.go_on(sys.maxsize if rows is None else rows)
+                rows = found.get("rows")
+                logger.go_on(sys.maxsize if rows is None else rows, found.get("waiting", []))
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """A training that has lost its patience has ended, unless it is given more."""
@@ -125,8 +135,11 @@ class Checkpoints(pl.Callback):
                 trainer.should_stop |= one.wait_count >= one.patience
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Say so where there was nothing left to do."""
+        """Say so where there was nothing left to do; averaged weights are taken all the same."""
         if self.resumed is not None and not self._went_on:
+            for one in trainer.callbacks:
+                if isinstance(one, WeightAveraging):
+                    one.on_train_end(trainer, pl_module)
             pl_module.ledger.facts.tell("the training had ended already; its archive is written")
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -135,21 +148,14 @@ class Checkpoints(pl.Callback):
         self.listener.begin(trainer)
         if self.resumed is None:
             self._save(trainer, EPOCH)
-        if not self.resumed:  # an older checkpoint holds nothing of this
             return
-        for name, value in self.resumed["metrics"].items():
-            trainer.callback_metrics[name] = value.to(pl_module.device)
-        pl_module.guard.reference = self.resumed["reference"]
-        if pl_module.compiled is not None and self.resumed["compiled"] is not None:
-            pl_module.compiled.broken, pl_module.compiled.misses = self.resumed["compiled"]
-        set_global_state(self.resumed["random"], pl_module.device)
-        self._told_machine(pl_module)
+        before = give_back(trainer, pl_module, self.resumed)
         epoch_loop = trainer.fit_loop.epoch_loop
-        if self.resumed["before"] == STEP:
+        if before == STEP:
             # nothing is pending: neither a validation, nor the count that `reset` adds to
             epoch_loop.reset_restart_stage()
             epoch_loop._batches_that_stepped -= 1
-        elif self.resumed["before"] == EPOCH:
+        elif before == EPOCH:
             epoch_loop.restarting = False
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -168,16 +174,6 @@ class Checkpoints(pl.Callback):
         """Keep how it ended."""
         self._consider(trainer, EPOCH, at_all_events=True)
         self.listener.end()
-
-    def _told_machine(self, module: pl.LightningModule) -> None:
-        assert self.resumed is not None
-        before, now = self.resumed["machine"], machine(module)
-        for name in now:
-            if before[name] != now[name]:
-                module.ledger.facts.tell(
-                    f"{name}: {before[name]} before, {now[name]} now; the bits may differ, the "
-                    "training is the same"
-                )
 
     def _consider(self, trainer: pl.Trainer, kind: str, at_all_events: bool = False) -> None:
         """Save, if it is time or somebody asks for it; all processes decide alike."""
@@ -203,18 +199,15 @@ class Checkpoints(pl.Callback):
         assert self.folder is not None
         began, self._kind = time.monotonic(), kind
         try:
-            for logger in trainer.loggers:
-                logger.save()
             trainer.save_checkpoint(Path(self.folder) / LAST)
         finally:
             self._kind = None
+        for logger in trainer.loggers:
+            logger.save()
+            if isinstance(logger, Metrics):
+                logger.refuse_lost()
         self._saved_at, self._steps = time.monotonic(), 0
         self._cost = self._saved_at - began
-
-
-def _compiled(module: pl.LightningModule) -> list[Any] | None:
-    """Whether the compiled step was given up, and how near it was to that."""
-    return None if module.compiled is None else [module.compiled.broken, module.compiled.misses]
 
 
 def _agreed(trainer: pl.Trainer, signal: int | None) -> int | None:
@@ -226,17 +219,31 @@ def _agreed(trainer: pl.Trainer, signal: int | None) -> int | None:
     return int(found) or None
 
 
-def _settle(loops: dict[str, Any], kind: str) -> None:
-    """Lightning's counters as if what is about to begin had not been counted yet."""
-    epochs, steps = loops["epoch_progress"], loops["epoch_loop.batch_progress"]
-    for count in (steps["total"], steps["current"]):
-        count["ready"] = count["started"] = count["processed"] = count["completed"]
-    steps["is_last_batch"] = False
-    state = loops["state_dict"]
-    if kind == EPOCH:
-        for count in (epochs["total"], epochs["current"]):
-            count["ready"] = count["started"] = count["processed"] = count["completed"]
-        steps["current"] = dict.fromkeys(steps["current"], 0)
-        state.pop("combined_loader", None)
-    for loader in state.get("combined_loader", ()):
-        loader["handed"] = steps["current"]["completed"]
+def alone(folder: Path, new: bool) -> Lock:
+    """Take a folder of checkpoints for one training, which gives it back.
+
+    Args:
+        folder: Where they are.
+        new: Whether the training begins.
+
+    Raises:
+        ConfigError: It begins, and others are there.
+        EnvironmentFault: It cannot be written, or another process has it.
+    """
+    lock = Lock(folder / ".lock", f"The folder of checkpoints {folder}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.__enter__()
+    except OSError as error:
+        raise EnvironmentFault(
+            f"Cannot keep checkpoints in {folder}: {error.strerror or error}. What was there "
+            "before is intact. Give write access, make room, or name another folder."
+        ) from error
+    tidy(folder)
+    if new and (folder / LAST).exists():
+        lock.__exit__()
+        raise ConfigError(
+            f"{folder} holds the checkpoints of another training, and this one begins. Go on from "
+            f"them (resume {folder / LAST}), or name another folder."
+        )
+    return lock

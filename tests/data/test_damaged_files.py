@@ -61,7 +61,7 @@ def test_an_hdf5_file_of_another_origin_is_refused(tmp_path):
     [
         ("complete", None, "never finished"),
         ("complete", False, "never finished"),
-        ("schema", 2, "schema 2, this simlearn reads schema 1"),
+        ("schema", 2, "has schema 2 and was written by another simlearn"),
         ("schema", None, "schema None"),
         ("format", "netcdf", "'netcdf'"),
         ("manifest", None, "damaged"),

@@ -99,6 +99,44 @@ def test_missing_folders_are_made(make, tmp_path):
     assert len(read(tmp_path / "a" / "b" / "data.h5").trajectories) == 1
 
 
+FULL = """
+import pathlib, resource, sys
+import torch
+from simlearn.component import EnvironmentFault
+from simlearn.data.store import read, write
+from simlearn.state import Topology, Trajectory
+
+folder = pathlib.Path(sys.argv[1])
+data = [Trajectory(torch.arange(900.0), torch.randn(900, 3, 2), Topology.complete(3))] * 9
+write(folder / "data.h5", data, {"a": "b" * 9000})
+size = (folder / "data.h5").stat().st_size
+(folder / "data.h5").unlink()
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+refused = 0
+for limit in (*range(1000, size, size // 40), size - 1):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        write(folder / "data.h5", data, {"a": "b" * 9000})
+    except EnvironmentFault as error:
+        assert "data.h5: File too large. Free space there" in str(error), error
+        refused += 1
+    assert not list(folder.iterdir()), limit
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+write(folder / "data.h5", data, {})
+assert len(read(folder / "data.h5")) == 9
+print(refused)
+"""
+
+
+def test_a_full_disk_leaves_nothing_and_the_process_ends_well(tmp_path):
+    """Real writes that fail, each at another byte of the file; HDF5 crashed at the end of these."""
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 40
+
+
 KILLED = """
 import os, sys
 import torch

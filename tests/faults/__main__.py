@@ -1,6 +1,6 @@
 """``python -m tests.faults``: runs every test that shows a fault to be survived; prints the table.
 
-The exit code is 1 where a row has no test, or one that fails.
+The exit code is 1 where a row has no test, one that fails, or none of those that it needs passed.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import tempfile
 
 import pytest
 
-from tests.faults.rows import ROWS
+from tests.faults.rows import NEEDED, ROWS
 
 TESTS = pathlib.Path(__file__).parents[1]
 SETTINGS = TESTS.with_name("pyproject.toml")
@@ -45,17 +45,33 @@ class Table:
                 if self.ended[row].get(report.nodeid) != "failed":
                     self.ended[row][report.nodeid] = report.outcome
 
+    def count(self, row, outcome):
+        """How many tests of a row ended so."""
+        return list(self.ended[row].values()).count(outcome)
+
+    def shown(self, row):
+        """Whether one of the tests passed that a row cannot do without."""
+        passed = {test for test, outcome in self.ended[row].items() if outcome == "passed"}
+        names = {test.rpartition("::")[2].partition("[")[0] for test in passed}
+        return bool(names.intersection(NEEDED.get(row, names)))
+
     def survived(self, row):
-        """Whether at least one test of a row passed, and none failed."""
-        outcomes = set(self.ended[row].values())
-        return "passed" in outcomes and "failed" not in outcomes
+        """Whether a row is shown, and no test of it failed."""
+        return self.shown(row) and not self.count(row, "failed")
+
+    def word(self, row):
+        """What the table says of a row."""
+        if self.survived(row):
+            return "survived"
+        return "FAILED" if self.count(row, "failed") else "not shown"
 
     def __str__(self):
-        lines = [f"{'#':>3}  {'tests':>5}  {'':<8}  fault"]
+        lines = [f"{'#':>3}  {'tests':>5}  {'skipped':>7}  {'':<9}  fault"]
         for row in self.wanted:
-            count = sum(outcome != "skipped" for outcome in self.ended[row].values())
-            word = "survived" if self.survived(row) else "FAILED" if count else "no test"
-            lines.append(f"{row:>3}  {count:>5}  {word:<8}  {ROWS[row]}")
+            skipped = self.count(row, "skipped")
+            count = len(self.ended[row]) - skipped
+            told = f"{row:>3}  {count:>5}  {skipped or '':>7}  {self.word(row):<9}  {ROWS[row]}"
+            lines.append(told)
         good = sum(map(self.survived, self.wanted))
         return "\n".join([*lines, "", f"{good} of {len(self.wanted)} faults survived"])
 

@@ -71,6 +71,10 @@ class Fuzz:
         rng = random.Random(f"{seed} {number}")
         shares = [share for kind, share in zip(KINDS, SHARES, strict=True) if kind in self.readers]
         (name,) = rng.choices(list(self.readers), shares)
+        self.spoilt(rng, name, number)
+
+    def spoilt(self, rng, name, number):
+        """Spoil one input of a reader and read it."""
         reader = self.readers[name]
         place = self.folder / "input"
         shutil.rmtree(place, ignore_errors=True)

@@ -27,6 +27,7 @@ from simlearn.stability.render import _ladder
 from simlearn.stability.watched import watched, without
 from simlearn.training.checkpoint import read as read_checkpoint
 from tests.faults import fuzz_changes as changes
+from tests.faults.fuzz_checkpoints import ForgedCheckpoint
 
 ROOT = Path(__file__).parents[2]
 
@@ -399,7 +400,7 @@ KINDS = {
     "fit config": FitConfig, "gate config": GateConfig, "dataset": Dataset, "archive": Archive,
     "checkpoint": Checkpoint, "edge list": EdgeList, "GraphML": GraphML, "JSON graph": NodeLink,
     "csv": Csv, "Parquet": Parquet, "npz": Npz, "other HDF5": Foreign, "start": Start,
-    "baseline": Baseline,
+    "baseline": Baseline, "forged checkpoint": ForgedCheckpoint,
 }  # fmt: skip
 # of the inputs, the part that each gets: more where a reader is fast
-SHARES = (2, 4, 6, 12, 6, 8, 10, 12, 6, 6, 8, 5, 8, 7)
+SHARES = (2, 4, 6, 12, 6, 8, 10, 12, 6, 6, 8, 5, 8, 7, 1)

@@ -1,6 +1,7 @@
 """Fault rows 3, 4, 6 and 7: full disks, lost permissions, damaged and malicious checkpoints."""
 
 import contextlib
+import hashlib
 import os
 import pathlib
 import pickle
@@ -116,7 +117,8 @@ def test_a_disk_that_cannot_be_written_is_known_at_the_start(forks, tmp_path):
     here = config(tmp_path / "here", 3, "/proc/nowhere/checkpoints")
     code, process = forks.run(here, *FIT)
     assert code == 6
-    assert "What was there before is intact" in process.said()
+    told = "Cannot keep the checkpoints of runs/x in /proc/nowhere/checkpoints: No such file"
+    assert told in process.said()
     assert not (here / "runs").exists()
 
 
@@ -142,13 +144,35 @@ def test_a_file_system_that_turns_read_only_is_no_silent_success(forks, tmp_path
         here = config(tmp_path / "here", 100000, disk / "checkpoints")
         process = forks.start(here, *FIT)
         process.until((disk / "checkpoints/last.ckpt").exists)
-        remounted = False
-        while not remounted:  # busy as long as a file is open for writing
-            command = ["mount", "-o", "remount,ro", str(disk)]
-            remounted = subprocess.run(command, capture_output=True).returncode == 0
+        try:  # over itself, for nothing can be taken away from one in which a lock is held
+            subprocess.run(["mount", "--bind", disk, disk], check=True)
+            subprocess.run(["mount", "-o", "remount,bind,ro", disk], check=True)
+            assert process.wait() == 6
+            assert "Read-only file system" in process.said()
+            assert newest(disk / "checkpoints", lambda line: None) is not None
+        finally:
+            subprocess.run(["umount", "-l", disk], check=True)
+
+
+@pytest.mark.fault(3)
+def test_a_full_disk_costs_no_row_of_the_metrics(forks, tmp_path, sha256):
+    """The whole run lies on it: the checkpoint comes first, and keeps the rows that wait."""
+    whole = config(tmp_path / "whole", 40)
+    assert forks.run(whole, *FIT)[0] == 0
+    elsewhere = tmp_path / "elsewhere"
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        here = config(disk / "here", 40)
+        process = forks.start(here, *FIT, "--spill", elsewhere)
+        process.until((here / "runs/x/metrics.csv").exists)
+        fill(disk)
         assert process.wait() == 6
-        assert "Read-only file system" in process.said()
-        assert newest(disk / "checkpoints", lambda line: None) is not None
+        assert (here / "runs/x/metrics.csv").read_bytes().endswith(b"\n"), "no half row"
+        spilled = next(elsewhere.glob("*.ckpt"))
+        (disk / "filler").unlink()
+        code, process = forks.run(here, *FIT, "--run", "x", "--resume", spilled)
+        assert code == 0, process.said()
+        for name in (WEIGHTS, "runs/x/metrics.csv"):
+            assert sha256(here / name) == sha256(whole / name)
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +254,12 @@ class Malice:
         return pathlib.Path.touch, (self.path,)
 
 
+def signed(path):
+    """As whoever forges a file would do."""
+    told = f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+    path.with_name(f"{path.name}.sha256").write_text(told)
+
+
 @pytest.mark.fault(7)
 @pytest.mark.parametrize("forced", [False, True])
 def test_a_checkpoint_with_code_in_it_runs_nothing(forks, run, tmp_path, forced):
@@ -238,14 +268,17 @@ def test_a_checkpoint_with_code_in_it_runs_nothing(forks, run, tmp_path, forced)
     path = run / "evil.ckpt"
     body = read(run / "runs/x/checkpoints/last.ckpt")
     torch.save({**body, "hyper_parameters": Malice(canary)}, path)
-    (run / "evil.ckpt.sha256").write_text("")
+    signed(path)
     force = {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"} if forced else {}
     for command in ("fit", "validate", "test", "predict"):
         code, process = forks.run(run, command, "-c", "x.yaml", "--resume", path, **force)
         assert code == 7, (command, process.said())
         assert "holds more than weights and plain types" in process.said()
     path.write_bytes(pickle.dumps(Malice(canary)))
-    assert forks.run(run, *FIT, "--resume", path, **force)[0] == 7
+    signed(path)
+    code, process = forks.run(run, *FIT, "--resume", path, **force)
+    assert code == 7
+    assert "holds more than weights and plain types" in process.said(), "torch was asked"
     assert not canary.exists()
 
 
@@ -258,7 +291,14 @@ def test_a_forged_class_path_imports_nothing(forks, run, tmp_path):
     forged = {"_class_path": "evil_module.Net", "_instantiator": "evil_module.Net"}
     torch.save({**body, "hyper_parameters": forged}, run / "evil.ckpt")
     code, process = forks.run(
-        run, *FIT, "--resume", "evil.ckpt", "--trainer.max_epochs", "4", PYTHONPATH=str(run)
+        run,
+        *FIT,
+        "--run",
+        "x",
+        "--resume",
+        "evil.ckpt",
+        "--trainer.max_epochs=4",
+        PYTHONPATH=str(run),
     )
     assert code == 0, process.said()
     assert not canary.exists()
@@ -269,3 +309,51 @@ def test_a_url_is_not_fetched(forks, run):
     code, process = forks.run(run, *FIT, "--resume", "http://127.0.0.1:9/evil.ckpt")
     assert code == 7
     assert "is a URL: it is not fetched" in process.said()
+
+
+FORGED = {
+    "hardly anything": lambda body: {"state_dict": {}},
+    "a list for what simlearn keeps": lambda body: {**body, "simlearn": []},
+    "no machine": lambda body: kept(body, machine={}),
+    "no random numbers": lambda body: kept(body, random={}),
+    "rows that are text": lambda body: kept(body, rows="many"),
+    "no loops": lambda body: {**body, "loops": {}},
+    "an absurd count": lambda body: {**body, "loops": counted(body["loops"])},
+    "moments of another size": lambda body: {**body, "optimizer_states": moments(body, 3)},
+    "moments of one number": lambda body: {**body, "optimizer_states": moments(body)},
+    "a ledger of hardly anything": lambda body: {**body, "callbacks": {"Ledger": {"updates": -1}}},
+    "a version that is none": lambda body: {**body, "pytorch-lightning_version": "x"},
+}
+
+
+def kept(body, **other):
+    return {**body, "simlearn": {**body["simlearn"], **other}}
+
+
+def counted(loops):
+    epochs = loops["fit_loop"]["epoch_progress"]
+    current = {**epochs["current"], "processed": -(10**30)}
+    return {"fit_loop": {**loops["fit_loop"], "epoch_progress": {**epochs, "current": current}}}
+
+
+def moments(body, *shape):
+    (one,) = body["optimizer_states"]
+    state = {key: {**value, "exp_avg": torch.zeros(shape)} for key, value in one["state"].items()}
+    return [{**one, "state": state}]
+
+
+@pytest.mark.fault(6)
+@pytest.mark.parametrize("how", FORGED)
+def test_a_forged_checkpoint_is_refused_and_nothing_is_trained(forks, run, how):
+    """A whole file of torch that no training wrote; a SHA-256 says nothing of that."""
+    body = read(run / "runs/x/checkpoints/last.ckpt")
+    torch.save(FORGED[how](body), run / "evil.ckpt")
+    kept = {path: path.read_bytes() for path in (run / "runs/x").rglob("*") if path.is_file()}
+    code, process = forks.run(
+        run, *FIT, "--run", "x", "--resume", "evil.ckpt", "--trainer.max_epochs", "4"
+    )
+    assert code == 7, process.said()
+    assert "heckpoint" in process.said()
+    assert "Traceback" not in process.said()
+    name = "runs/x/checkpoints/last.ckpt"
+    assert (run / name).read_bytes() == kept[run / name]

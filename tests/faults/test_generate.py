@@ -2,11 +2,16 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import psutil
 import pytest
 
+import simlearn
+import simlearn.dynamics
+import simlearn.integrators
 from simlearn.cli import run
 from simlearn.data.store import read
 
@@ -148,6 +153,55 @@ def test_pieces_of_another_request_or_damaged_ones_are_not_taken(forks, here, sh
     assert sha256(here / "d.h5") == one
 
 
+@pytest.mark.fault(15)
+def test_pieces_that_other_code_has_drawn_are_not_taken(forks, here):
+    """The generator was changed while the generation lay killed: no dataset of both."""
+    process = begun(forks, here)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert list((here / ".d.h5.pieces").rglob("*-*.h5"))
+    twice = SLOW.replace("x = torch.randn(", "x = 2 * torch.randn(")
+    (here / "slow.py").write_text(twice)
+    code, again = drawn(forks, here)
+    assert code == 0
+    assert "going on" not in again.said()
+    mixed = read(here / "d.h5")
+    (here / "d.h5").unlink()
+    assert drawn(forks, here)[0] == 0
+    assert read(here / "d.h5").digest == mixed.digest
+
+
+@pytest.mark.fault(15)
+def test_a_generation_that_the_disk_ended_goes_on_and_no_byte_differs(here, sha256):
+    """With room for the pieces and not for the whole, in a process of its own."""
+    draw = ["generate", "--generator", "MassSpring", "--count", "140", "--steps", "300", "--dt",
+            "0.1", "--out", "d.h5"]  # fmt: skip
+
+    def shell(limit):
+        command = ["sh", "-c", f'ulimit -f {limit}; exec "$@"', "sh"]
+        done = subprocess.run(
+            [*command, sys.executable, "-m", "simlearn", *draw],
+            cwd=here, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stderr
+
+    assert shell("unlimited")[0] == 0
+    whole = sha256(here / "d.h5")
+    blocks = (here / "d.h5").stat().st_size // 1024  # of 512 bytes: half of the file
+    (here / "d.h5").unlink()
+    code, said = shell(blocks)
+    assert code == 6, said
+    assert (
+        said
+        == "simlearn: Cannot write d.h5: File too large. Free space there, or write elsewhere.\n"
+    )
+    assert left(here) == [".d.h5.pieces"]
+    code, said = shell("unlimited")
+    assert code == 0
+    assert "going on from" in said
+    assert sha256(here / "d.h5") == whole
+
+
 @pytest.mark.fault(22)
 def test_a_worker_that_is_killed_is_told_and_the_rest_is_kept(forks, here):
     (here / "stop").touch()
@@ -196,6 +250,44 @@ def test_a_dataset_too_large_is_refused_with_the_estimate(command, capsys, tmp_p
     assert "would take about" in error
     assert time.monotonic() - began < 20
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.fault(24)
+@pytest.mark.parametrize("limited", [False, True])
+def test_a_training_whose_data_are_too_large_is_refused_with_the_estimate(
+    command, capsys, tmp_path, monkeypatch, limited
+):
+    """Nothing is drawn, also where only this process may not hold it."""
+    monkeypatch.setattr(simlearn.System, "draw", lambda *_: pytest.fail("it is drawn"))
+    steps = "2000000000"
+    if limited:
+        process = psutil.Process
+        monkeypatch.setattr(process, "rlimit", lambda *_: (process().memory_info().vms + 10**6, -1))
+        steps = "2000"
+    (tmp_path / "c.yaml").write_text(
+        "model: {simulator: {dynamics: {class_path: MLPField, init_args: {dim: 2}}, "
+        "integrator: RK4, dt: 0.1}}\ndata: {generator: MassSpring}\ntrainer: {max_epochs: 1}\n"
+    )
+    assert command("fit", "-c", "c.yaml", "--data.steps", steps) == 6
+    error = capsys.readouterr().err
+    assert f"trajectories of {steps} steps, drawn into memory by MassSpring, would take" in error
+    assert "may be used now. Take a smaller count or fewer steps" in error
+
+
+@pytest.mark.fault(24)
+@pytest.mark.parametrize("count", [10**9, 10**400])
+def test_what_an_archive_says_of_its_data_is_not_drawn_where_it_is_too_large(monkeypatch, count):
+    from simlearn import catalog
+    from simlearn.cli.training_data import training_data
+
+    monkeypatch.setattr(simlearn.System, "draw", lambda *_: pytest.fail("it is drawn"))
+    one = simlearn.Simulator(simlearn.dynamics.MLPField(dim=2), simlearn.integrators.RK4(), 0.1)
+    data = {"generator": {"class_path": "MassSpring", "init_args": {}},
+            "count": count, "steps": 10**6, "dt": 0.1, "seed": 0}  # fmt: skip
+    one.provenance = {"data": data, "training": {"sha256": "0", "trajectories": 1}}
+    said = []
+    assert training_data(None, one, catalog.load(), True, said.append) == ()
+    assert "would take about" in said[-1]
 
 
 @pytest.mark.parametrize("count", ["0", "-1"])

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 import simlearn
+from simlearn import archive
 from simlearn.component import ArchiveError, DataError
+from simlearn.data import store
 from simlearn.training.durable import beside
 from tests.golden.make import numbers
 
@@ -82,12 +84,57 @@ def test_a_later_checkpoint_is_refused_with_the_version_that_reads_it(golden, fo
 
 
 @pytest.mark.fault(26)
-def test_later_data_and_archives_are_refused(golden):
+def test_later_data_and_archives_are_refused_with_the_version_that_reads_them(golden):
     with h5py.File(golden / "data.h5", "r+") as file:
-        file.attrs["schema"] = 2
-    with pytest.raises(DataError, match=r"has schema 2.* reads schema 1"):
+        file.attrs.update({"schema": 2, "written_by": "simlearn 9.9.0"})
+    told = r"has schema 2 and was written by (simlearn 9\.9\.0);.* reads schema 1\. Read it with \1"
+    with pytest.raises(DataError, match=told):
         simlearn.read(golden / "data.h5")
     path = golden / "simulator/simulator.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 2}))
-    with pytest.raises(ArchiveError, match=r"has schema 2.* reads schema 1"):
+    later = {**json.loads(path.read_text()), "schema": 2, "written_by": "simlearn 9.9.0"}
+    path.write_text(json.dumps(later))
+    with pytest.raises(ArchiveError, match=told):
         simlearn.load(golden / "simulator")
+
+
+@pytest.mark.fault(26)
+@pytest.mark.parametrize("schema", [0, -1, True, 1.5, "1", "2"])
+def test_a_schema_that_nothing_leads_from_is_refused(golden, schema):
+    with h5py.File(golden / "data.h5", "r+") as file:
+        file.attrs["schema"] = schema
+    with pytest.raises(DataError, match=f"has schema {schema}"):
+        simlearn.read(golden / "data.h5")
+    path = golden / "simulator/simulator.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": schema}))
+    with pytest.raises(ArchiveError, match=f"has schema {schema}"):
+        simlearn.load(golden / "simulator")
+
+
+@pytest.mark.fault(26)
+def test_files_of_earlier_schemas_are_migrated_when_they_are_read(golden, monkeypatch):
+    """Two steps from the schema of these files to one in which names and numbers have moved."""
+    data, simulator = simlearn.read(golden / "data.h5"), simlearn.load(golden / "simulator")
+    before = (golden / "data.h5").read_bytes()
+
+    def doubled(file):
+        file["trajectories/x/values"][...] *= 2
+
+    def noted(file):
+        file.attrs["provenance"] = json.dumps({"was": 2})
+
+    def finer(body):
+        body["simulator"]["dt"] /= 2
+
+    monkeypatch.setattr(store, "SCHEMA", 3)
+    monkeypatch.setattr(store, "MIGRATIONS", {1: doubled, 2: noted})
+    monkeypatch.setattr(archive, "SCHEMA", 2)
+    monkeypatch.setattr(archive, "MIGRATIONS", {1: finer})
+    moved = simlearn.read(golden / "data.h5")
+    assert all(torch.equal(a.x, 2 * b.x) for a, b in zip(moved, data, strict=True))
+    assert moved.provenance == {"was": 2}
+    assert moved.digest == data.digest, "of what was written"
+    assert (golden / "data.h5").read_bytes() == before
+    assert simlearn.load(golden / "simulator").dt == simulator.dt / 2
+    monkeypatch.setattr(store, "MIGRATIONS", {2: noted})
+    with pytest.raises(DataError, match=r"has schema 1.* reads schema 3"):
+        simlearn.read(golden / "data.h5")

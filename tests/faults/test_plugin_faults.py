@@ -8,9 +8,14 @@ import sys
 import time
 
 import pytest
+import torch
 
+import simlearn
 from simlearn import catalog, cli
 from simlearn.component import ConfigError, PluginError
+from simlearn.dynamics import MLPField
+from simlearn.integrators import RK4
+from simlearn_mechanics import MassSpring
 
 SOUND = '''
 import simlearn
@@ -205,6 +210,27 @@ def test_two_distributions_with_one_plugin_name_both_fail_by_name(install):
 
 
 @pytest.mark.fault(18)
+def test_a_distribution_with_the_name_chooses_one_of_two(install, capsys):
+    first = install("same", SOUND.format(name="StandStill"), "dist-one")
+    second = install("same", SOUND.format(name="SitStill"), "dist-two")
+    told = plugin_of(catalog.load(), "same", "dist-one").reason
+    assert "--block dist-one:same or --block dist-two:same" in told
+    known = catalog.load(["dist-one:same"])
+    assert plugin_of(known, "same", "dist-one").status == "blocked"
+    assert plugin_of(known, "same", "dist-two").status == "ok"
+    assert known.find("SitStill").__module__ == second
+    assert first not in sys.modules
+    assert cli.run(["plugins", "--block", "dist-one:same", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    blocked = {row["distribution"]: row["blocked"] for row in rows if row["name"] == "same"}
+    assert blocked == {"dist-one": True, "dist-two": False}
+    assert cli.run(["plugins", "dist-two:same", "--block", "dist-one:same"]) == 0
+    assert "SitStill" in capsys.readouterr().out
+    both = catalog.load(["same"])
+    assert {plugin_of(both, "same", f"dist-{n}").status for n in ("one", "two")} == {"blocked"}
+
+
+@pytest.mark.fault(18)
 def test_two_plugins_with_one_component_name_are_both_named(install):
     install("one", SOUND.format(name="StandStill"))
     install("two", SOUND.format(name="StandStill"))
@@ -275,6 +301,8 @@ from simlearn.training.objectives import MultiStep
 def answered(how, sound):
     if how == "raises":
         raise ZeroDivisionError("of its own")
+    if how == "exits":
+        raise SystemExit(0)
     if how == "library raises":
         return torch.zeros(2) @ torch.zeros(3)
     wrong = {"type": "spring", "shape": torch.zeros(3, 1), "dtype": torch.zeros(2).float()}
@@ -313,7 +341,7 @@ class Shown(simlearn.Stabilizer):
     def __init__(self, how: str = ""):
         self.how = how
     def perturb(self, window, simulator, rng):
-        return answered(self.how, 1.0) if self.how in ("type", "raises") else window
+        return answered(self.how, 1.0) if self.how in ("type", "raises", "exits") else window
 class Drawn(simlearn.DatasetGenerator):
     """Stands still.
 
@@ -326,13 +354,23 @@ class Drawn(simlearn.DatasetGenerator):
         for i in indices:
             x = torch.ones(len(times) + (self.how == "shape"), 1, 2).double()
             x = x.float() if self.how == "dtype" else x
-            x = answered(self.how, x) if self.how in ("raises", "nan") else x
+            x = answered(self.how, x) if self.how in ("raises", "exits", "nan") else x
             t = torch.arange(len(x)).double() if self.how == "shape" else times
             told = simlearn.Trajectory(t, x, simlearn.Topology.isolated(1))
             yield told if self.how != "type" else 3
+class Judged(simlearn.Check):
+    """Finds nothing.
+
+    Args:
+        how: Its fault.
+    """
+    def __init__(self, how: str = ""):
+        self.how = how
+    def run(self, simulator, evidence):
+        return None if self.how == "nothing" else answered(self.how, 1.0)
 @simlearn.hookimpl
 def simlearn_components():
-    return [Field, Loss, Shown, Drawn]
+    return [Field, Loss, Shown, Drawn, Judged]
 '''
 WHO = "plugin own (dist-own 1.2): dist_own."
 CONFIG = """
@@ -356,14 +394,17 @@ def own(install, tmp_path, monkeypatch):
     ("component", "how", "told"),
     [
         ("field", "raises", "answered raised ZeroDivisionError: of its own"),
+        ("field", "exits", "answered raised SystemExit: 0"),
         ("field", "library raises", "answered raised RuntimeError: "),
         ("field", "type", "Field.forward: wanted a tensor [1, 2] of torch.float64, as the state"),
         ("field", "shape", "Field.forward: wanted a tensor [1, 2]"),
         ("field", "dtype", "got a tensor [2] of torch.float32."),
         ("loss", "raises", "answered raised ZeroDivisionError: of its own"),
+        ("loss", "exits", "answered raised SystemExit: 0"),
         ("loss", "type", "Loss.loss: wanted a scalar tensor, got a str."),
         ("loss", "shape", "Loss.loss: wanted a scalar tensor, got a tensor [3, 1] of torch.fl"),
         ("shown", "raises", "answered raised ZeroDivisionError: of its own"),
+        ("shown", "exits", "answered raised SystemExit: 0"),
         ("shown", "type", "Shown.perturb: wanted a Trajectory, got a str."),
     ],
 )
@@ -399,6 +440,7 @@ def test_dynamics_that_answer_nan_are_a_numerical_failure(own, capsys):
     ("how", "told"),
     [
         ("raises", "Drawn.draw, trajectory 0: it raised ZeroDivisionError: of its own"),
+        ("exits", "Drawn.draw, trajectory 0: it raised SystemExit: 0"),
         ("type", "Drawn.draw, trajectory 0: wanted a Trajectory, got a int."),
         ("shape", "wanted 5 states, one for each time, got 6."),
         ("dtype", "wanted states and times in torch.float64, got torch.float32"),
@@ -407,8 +449,32 @@ def test_dynamics_that_answer_nan_are_a_numerical_failure(own, capsys):
 )
 def test_a_generator_that_draws_nonsense_is_named(own, capsys, how, told):
     draw = ["--count", "3", "--steps", "5", "--dt", "0.1", "--out", "x.h5"]
-    assert cli.run(["generate", "--generator", "dist_own.Drawn", "--generator.how", how, *draw]) == 4
+    assert (
+        cli.run(["generate", "--generator", "dist_own.Drawn", "--generator.how", how, *draw]) == 4
+    )
     error = capsys.readouterr().err
     assert WHO + "Drawn.draw, trajectory 0" in error
     assert told in error
     assert not list(pathlib.Path().glob("*.h5*"))
+
+
+@pytest.mark.fault(17)
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("nothing", "Judged.run: wanted a Finding, got a NoneType."),
+        ("type", "Judged.run: wanted a Finding, got a str."),
+        ("raises", "answered raised ZeroDivisionError: of its own"),
+        ("exits", "answered raised SystemExit: 0"),
+    ],
+)
+def test_a_check_that_finds_nothing_is_named(own, capsys, how, told):
+    """Whatever it does, what was not judged has not passed."""
+    simlearn.save(simlearn.Simulator(MLPField(dim=2, width=4), RK4(), 0.1), "model")
+    simlearn.write("d.h5", MassSpring().draw(range(1), torch.arange(21).double() / 10, 0), {})
+    check = f"{{class_path: dist_own.Judged, init_args: {{how: {how}}}}}"
+    pathlib.Path("g.yaml").write_text(f"schema: 1\nsuites: {{full: [{check}]}}\n")
+    assert cli.run(["check", "model", "--data", "d.h5", "-c", "g.yaml"]) == 4
+    error = capsys.readouterr().err
+    assert WHO + told in error
+    assert not list(pathlib.Path("model/report").iterdir())

@@ -3,8 +3,12 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
+
+from simlearn.training.drift import ROOMS
 
 CONFIG = """
 model:
@@ -110,3 +114,54 @@ def test_how_long_where_to_and_how_loud_are_free(forks, here):
     code, process = forks.run(here, *FIT, "--resume", "--trainer.max_epochs", "3")
     assert code == 0
     assert "the training had ended already" in process.said()
+
+
+@pytest.mark.fault(14)
+def test_checkpoints_that_are_kept_elsewhere_are_found_and_belong_to_one_run(forks, here):
+    """--resume goes on from them; a second run neither rotates nor overwrites them."""
+    kept = here / "disk/kept"
+    keeper = json.dumps([{"class_path": "Checkpoints", "init_args": {"folder": str(kept)}}])
+    fit = (*FIT, "--trainer.callbacks", keeper)
+    code, process = forks.run(here, *fit)
+    assert code == 0, process.said()
+    assert (here / "runs/x/checkpoints").resolve() == kept
+    before = {path.name: path.read_bytes() for path in kept.iterdir()}
+    code, process = forks.run(here, *fit)
+    assert code == 2
+    assert "holds the checkpoints of another training" in process.said()
+    assert not (here / "runs/x-2").exists()
+    assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
+    code, process = forks.run(here, *fit, "--resume", "--trainer.max_epochs", "3")
+    assert code == 0, process.said()
+    assert "going on from runs/x/checkpoints/last.ckpt" in process.said()
+    code, process = forks.run(here, *fit, "--resume", "--trainer.callbacks",
+                              keeper.replace("kept", "other"))  # fmt: skip
+    assert code == 2, process.said()
+    assert "runs/x keeps its checkpoints in" in process.said()
+    kept.rename(here / "away")
+    code, process = forks.run(here, *fit, "--resume")
+    assert code == 7, "that is no run without a checkpoint"
+    assert "Is its disk mounted?" in process.said()
+
+
+@pytest.mark.fault(14)
+def test_two_trainings_never_share_a_folder_of_checkpoints(forks, here):
+    keeper = json.dumps([{"class_path": "Checkpoints", "init_args": {"folder": "kept"}}])
+    process = forks.start(here, *FIT, "--trainer.callbacks", keeper, "--trainer.max_epochs=1000000")
+    process.until((here / "kept/last.ckpt").exists)
+    code, second = forks.run(here, *FIT, "--trainer.callbacks", keeper)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -9
+    assert code == 6
+    assert f"The folder of checkpoints kept is in use by process {process.pid}" in second.said()
+
+
+@pytest.mark.fault(25)
+def test_every_room_that_decides_what_is_trained_is_looked_at():
+    """Whatever of simlearn a training imports, less what only says or carries things."""
+    code = (
+        "import sys, simlearn.training.module, simlearn.data.module\n"
+        "print(*{name.split('.')[1] for name in sys.modules if name.startswith('simlearn.')})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) - {"component", "hooks", "lock"} <= set(ROOMS)

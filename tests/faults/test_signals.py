@@ -38,6 +38,12 @@ class Slow(MultiStep):
         super().__init__(horizon=4)
         self.seconds = seconds
 
+    def prepare(self, training):
+        super().prepare(training)
+        pathlib.Path("prepared").touch()
+        if pathlib.Path("stay").exists():
+            time.sleep(60)
+
     def loss(self, simulator, window):
         with open("steps", "a") as file:
             file.write(".")
@@ -137,6 +143,38 @@ def test_slurm_is_asked_to_run_the_job_again(forks, tmp_path, whole):
     code, process = forks.run(here, *job, **{**slurm, "SLURM_RESTART_COUNT": "1"})
     assert code == 0, process.said()
     assert (here / WEIGHTS).read_bytes() == whole
+
+
+@pytest.mark.fault(5)
+def test_slurm_is_asked_wherever_the_time_is_up(forks, tmp_path):
+    """Also before the first step: nothing is saved yet, and the job begins when it runs again."""
+    here = folder(tmp_path / "here", 0.0)
+    (here / "stay").touch()
+    program = tmp_path / "bin/scontrol"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/told\n')
+    program.chmod(0o755)
+    path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+    process = forks.start(here, *FIT, SLURM_JOB_ID="42", PATH=path)
+    process.until((here / "prepared").exists)
+    os.kill(process.pid, signal.SIGUSR1)
+    assert process.wait() == 143
+    assert (tmp_path / "told").read_text() == "requeue 42\n"
+    assert "job 42 is queued again" in process.said()
+    assert "it is saved" not in process.said()
+
+
+@pytest.mark.fault(5)
+def test_a_training_without_checkpoints_does_not_say_that_it_is_saved(forks, tmp_path):
+    here = folder(tmp_path / "here", 0.05)
+    text = (here / "x.yaml").read_text().split("trainer:")[0]
+    (here / "x.yaml").write_text(f"{text}trainer: {{enable_checkpointing: false}}\n")
+    process = forks.start(here, *FIT)
+    process.until(lambda: steps(here) > 2)
+    os.kill(process.pid, signal.SIGTERM)
+    assert process.wait() == 143
+    assert "it is saved" not in process.said()
+    assert "nothing is saved: this training keeps no checkpoints" in process.said()
 
 
 @pytest.mark.fault(5)

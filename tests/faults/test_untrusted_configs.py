@@ -7,10 +7,12 @@ import hashlib
 import importlib
 import inspect
 import json
+import pathlib
 import pkgutil
 import shutil
 
 import pytest
+import torch
 import yaml
 
 from simlearn import Component, catalog, dynamics
@@ -241,6 +243,54 @@ def test_an_archive_imports_nothing_foreign(forks, trained, here, name):
     assert code == 7, process.said()
     assert f"{name} was refused" in process.said()
     assert not (here / "canary").exists()
+
+
+class Canary:
+    """Leaves the mark when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return pathlib.Path.touch, (self.path,)
+
+
+@pytest.mark.fault(7)
+@pytest.mark.parametrize("command", ["fit", "validate", "test", "predict", "config validate"])
+def test_a_config_loads_no_checkpoint(forks, trained, here, command):
+    """Not from anywhere, nor may it say how carefully one is read; an empty key is no harm."""
+    shutil.copytree(trained, here, dirs_exist_ok=True, symlinks=True)
+    torch.save({"state_dict": {}, "x": Canary(here / "canary")}, here / "evil.ckpt")
+    load = f"ckpt_path: file://{here}/evil.ckpt\nweights_only: false\n"
+    for number, text in enumerate((load, "ckpt_path: evil.ckpt\n", "weights_only: false\n")):
+        path = here / f"{number}.yaml"
+        path.write_text(text + FIT)
+        words = [*command.split(), *(["-c"] if " " not in command else []), path]
+        run = () if command in ("fit", "config validate") else ("--run", "x")
+        code, process = forks.run(here, *words, *run)
+        assert code == 2, process.said()
+        assert not (here / "canary").exists()
+        assert f"{path}:1: {text.split(':')[0]}: nothing is loaded that way" in process.said()
+        assert "--resume PATH" in process.said()
+    (here / "x.yaml").write_text(FIT + "ckpt_path: null\nweights_only: null\n")
+    assert forks.run(here, "config", "validate", "x.yaml")[0] == 0
+
+
+@pytest.mark.fault(7)
+@pytest.mark.parametrize("command", ["fit", "validate", "test", "predict"])
+def test_all_commands_read_checkpoints_alike(forks, trained, here, command):
+    """Also the one that Lightning looks for by itself in a job of SLURM."""
+    shutil.copytree(trained, here, dirs_exist_ok=True, symlinks=True)
+    torch.save({"state_dict": {}, "x": Canary(here / "canary")}, here / "hpc_ckpt_1.ckpt")
+    (here / "x.yaml").write_text(replaced(("trainer", "default_root_dir"), str(here)))
+    slurm = dict.fromkeys(("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID"), "0")
+    slurm |= {"SLURM_NTASKS": "1", "SLURM_JOB_ID": "42", "SLURM_JOB_NAME": "training"}
+    careless = {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
+    run = ("--trainer.devices", "1", *(() if command == "fit" else ("--run", "x")))
+    code, process = forks.run(here, command, "-c", "x.yaml", *run, **slurm, **careless)
+    assert not (here / "canary").exists()
+    assert code == 7, process.said()
+    assert "it was not loaded" in process.said()
 
 
 @pytest.mark.fault(7)

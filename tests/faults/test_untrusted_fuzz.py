@@ -15,6 +15,8 @@ from simlearn.forecasting.networks import network
 from simlearn.stability.gatefile import read_gate_file
 from tests.faults.fuzz import fuzzing
 
+STRUCTURED = ("fit config", "dataset", "archive")
+
 
 @pytest.mark.fault(7)
 @pytest.mark.fault(8)
@@ -60,6 +62,30 @@ def test_the_fuzz_sees_what_is_wrong(tmp_path, monkeypatch):
     assert "hangs: hangs" in told
     assert "leaves: left behind: ['half']" in told
     assert sum(fuzz.faults.values()) == 12
+
+
+@pytest.fixture(scope="module")
+def fuzz(tmp_path_factory):
+    with fuzzing(tmp_path_factory.mktemp("fuzz") / "one", STRUCTURED) as made:
+        yield made
+
+
+@pytest.mark.fault(7)
+@pytest.mark.fault(8)
+@pytest.mark.fault(10)
+@pytest.mark.parametrize("name", STRUCTURED)
+def test_whatever_is_changed_ends_as_the_table_says(fuzz, name):
+    """The same changes as those of the fuzz, chosen by hypothesis, which finds the smallest one."""
+
+    @settings(SOME, max_examples=40, database=None)
+    @given(st.randoms(use_true_random=False, note_method_calls=False))
+    def holds(rng):
+        fuzz.faults.clear()
+        fuzz.spoilt(rng, name, 0)
+        assert not fuzz.faults
+
+    holds()
+    assert sum(fuzz.counts[name].values()) >= 40
 
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=60)

@@ -1,6 +1,8 @@
 """An archive holds a simulator and nothing that runs."""
 
 import json
+import os
+import pathlib
 
 import pytest
 import torch
@@ -88,3 +90,26 @@ def test_catalog_finds_by_name_and_path():
     with pytest.raises(ConfigError):
         known.find("os.system")
     assert {c.__name__ for c in known.components(simlearn.Integrator)} >= {"RK4", "Yoshida4"}
+
+
+def test_files_and_folders_are_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    """A loss of power leaves a whole archive or none: the order of what is flushed and renamed."""
+    done, flush, rename = [], os.fsync, pathlib.Path.replace
+
+    def fsync(number):
+        done.append(pathlib.Path(os.readlink(f"/proc/self/fd/{number}")).name)
+        flush(number)
+
+    def replace(path, target):
+        done.append(f"-> {pathlib.Path(target).name}")
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(pathlib.Path, "replace", replace)
+    simlearn.save(Simulator(MLPField(dim=2, width=4), RK4(), 0.1), tmp_path / "sim")
+    last = done.index("-> sim")
+    files = [k for k, name in enumerate(done) if "weights" in name or "simulator.json" in name]
+    assert len(files) == 4, done
+    assert max(files) < last
+    assert done[last - 1] == f".sim.{os.getpid()}.partial", "the names in it, too"
+    assert done[last + 1] == tmp_path.name

@@ -11,7 +11,7 @@ import torch
 
 import simlearn
 from simlearn import Simulator
-from simlearn.component import ArchiveError, EnvironmentFault
+from simlearn.component import ArchiveError, ConfigError, EnvironmentFault
 from simlearn.data.generate import sample_times
 from simlearn.dynamics import MLPField
 from simlearn.integrators import RK4
@@ -168,6 +168,14 @@ def test_what_cannot_be_read_again_is_refused_before_it_is_written(tmp_path, nam
     assert not list(tmp_path.iterdir())
 
 
+def test_what_comes_in_later_is_refused_too_and_the_sound_ones_stay(folder):
+    files = CheckpointFiles()
+    files.save_checkpoint(body(3), folder / "last.ckpt")
+    with pytest.raises(ArchiveError, match="could not be read again"):
+        files.save_checkpoint({**body(4), "kept": np.float64(1.0)}, folder / "last.ckpt")
+    assert (number_of(folder / "last.ckpt"), number_of(folder / "previous.ckpt")) == (3, 2)
+
+
 def test_where_it_cannot_be_written_it_goes_elsewhere(tmp_path):
     (tmp_path / "checkpoints").write_text("a file, and no folder")
     target = tmp_path / "checkpoints/last.ckpt"
@@ -208,3 +216,20 @@ def test_a_training_from_python_keeps_checkpoints_and_goes_on(tmp_path, seeded):
     for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(one, other)
     assert read(last)["callbacks"]["Ledger"]["updates"] == 5 * 2
+
+
+def test_a_second_training_in_one_folder_leaves_the_checkpoints_of_the_first(tmp_path):
+    tracks = list(MassSpring().draw(range(2), sample_times(20, 0.1), 0))
+
+    def trained(**more):
+        simulator = Simulator(MLPField(dim=2, width=4), RK4(), 0.1)
+        keep = {"enable_checkpointing": True, "default_root_dir": str(tmp_path)}
+        simlearn.fit(simulator, tracks, max_epochs=1, progress=False, **keep, **more)
+
+    trained()
+    before = {path.name: path.read_bytes() for path in (tmp_path / "checkpoints").iterdir()}
+    with pytest.raises(ConfigError, match="holds the checkpoints of another training"):
+        trained()
+    after = {path.name: path.read_bytes() for path in (tmp_path / "checkpoints").iterdir()}
+    assert after == before
+    trained(resume=tmp_path / "checkpoints/last.ckpt")

@@ -1,5 +1,13 @@
 """metrics.csv stays one table."""
 
+import contextlib
+import os
+import resource
+import signal
+
+import pytest
+
+from simlearn.component import EnvironmentFault
 from simlearn.training.metrics import Metrics
 
 
@@ -54,3 +62,35 @@ def test_without_a_table_it_begins(tmp_path):
     logger.log_metrics({"loss": 1.0}, step=9)
     logger.save()
     assert lines(tmp_path / "new") == ["loss,step", "1.0,9"]
+
+
+def test_what_cannot_be_written_waits_and_leaves_no_half_row(tmp_path):
+    """The kernel refuses to let the file grow; a resumed training writes what a checkpoint kept."""
+    process = os.fork()
+    if not process:
+        code = 1
+        with contextlib.suppress(BaseException):
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            logger = Metrics(str(tmp_path))
+            _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (50, most))
+            for step in range(12):
+                logger.log_metrics({"loss": step / 8}, step=step)
+                logger.save()
+            rows, waiting = logger.standing()
+            with pytest.raises(EnvironmentFault, match="could not be written"):
+                logger.refuse_lost()
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+            (tmp_path / "kept").write_text(repr((rows, waiting)))
+            code = 0
+        os._exit(code)
+    assert os.waitpid(process, 0)[1] == 0
+    rows, waiting = eval((tmp_path / "kept").read_text())
+    assert rows + len(waiting) == 12
+    assert waiting
+    assert len(lines(tmp_path)) == 1 + rows
+    assert (tmp_path / "metrics.csv").read_bytes().endswith(b"\n")
+    again = Metrics(str(tmp_path))
+    again.go_on(rows, waiting)
+    again.finalize("success")
+    assert lines(tmp_path) == ["loss,step", *(f"{step / 8},{step}" for step in range(12))]

@@ -15,12 +15,19 @@ SHARE = 0.6  # of the memory that is free
 
 
 def budget() -> int:
-    """Bytes that an import may take now."""
-    return int(SHARE * psutil.virtual_memory().available)
+    """Bytes that may be taken now: a share of what is free, and of what this process may hold."""
+    free = psutil.virtual_memory().available
+    if hasattr(psutil, "RLIMIT_AS"):
+        process = psutil.Process()
+        limit, _ = process.rlimit(psutil.RLIMIT_AS)
+        if limit != psutil.RLIM_INFINITY:
+            free = min(free, max(0, limit - process.memory_info().vms))
+    return int(SHARE * free)
 
 
 def told(size: float) -> str:
     """A size for people."""
+    size = min(size, 10**30)  # an integer may be too large for a float
     for unit in ("bytes", "kB", "MB"):
         if size < 1000:
             return f"{size:.0f} {unit}"
