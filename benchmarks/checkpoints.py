@@ -132,7 +132,8 @@ def train(data, folder, writer):
         torch.manual_seed(0)
         model = Simulator(MLPField(dim=8, width=64), RK4(), 1.0)
     module = SimulatorModule(model, DerivativeMatching(), dtype="float32")
-    module.guard, keeper, whole = TimedGuard(1e20), TimedCheckpoints(folder / "run"), Clock()
+    own = pathlib.Path(tempfile.mkdtemp(dir=folder))  # no training takes the folder of another
+    module.guard, keeper, whole = TimedGuard(1e20), TimedCheckpoints(own), Clock()
     module.guard.spent = Clock()
     given = {**DEFAULTS, "max_epochs": EPOCHS, "accelerator": "cpu"}
     given |= {"plugins": [writer()], "callbacks": [keeper]}

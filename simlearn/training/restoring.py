@@ -1,7 +1,6 @@
 """What a checkpoint gives back is held against what the training would have written itself.
 
-A checkpoint may be sound to the last bit and still be nonsense: written by somebody else, or made
-to do harm. What does not fit is refused before the first step.
+A checkpoint may be sound to the last bit and still be nonsense. What does not fit is refused.
 """
 
 from __future__ import annotations
