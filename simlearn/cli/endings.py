@@ -17,8 +17,9 @@ from simlearn.component import (
     SimlearnError,
 )
 from simlearn.simulator import Simulator
+from simlearn.training.kinds import unusable
 from simlearn.training.ledger import Ledger
-from simlearn.training.restoring import from_restoring, unusable
+from simlearn.training.restoring import from_restoring
 
 if TYPE_CHECKING:
     from simlearn.cli.lightning import Run

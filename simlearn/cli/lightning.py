@@ -232,7 +232,7 @@ def execute(run: Run, arguments: list[str], asking: bool) -> None:
                 trainer_defaults=defaults(run),
                 seed_everything_default=0,
                 save_config_callback=None if run.checkpoint or not fitting else SavedConfig,
-                save_config_kwargs={"save_to_log_dir": False},
+                save_config_kwargs={"folder": run.folder},
                 auto_configure_optimizers=False,
                 load_from_checkpoint_support=False,
             )

@@ -17,11 +17,12 @@ from simlearn.data.store import Dataset, read
 from simlearn.simulator import Simulator
 from simlearn.state import Trajectory
 from simlearn.training.checkpoint import CheckpointFiles
+from simlearn.training.kinds import unusable
 from simlearn.training.module import OptimizerCallable, SchedulerCallable, SimulatorModule
 from simlearn.training.objective import Objective
 from simlearn.training.progress import Progress, quiet
 from simlearn.training.record import ranges, versions
-from simlearn.training.restoring import from_restoring, unusable
+from simlearn.training.restoring import from_restoring
 from simlearn.training.resume import Checkpoints
 from simlearn.training.stabilizer import Stabilizer
 from simlearn.training.start import Start

@@ -9,37 +9,20 @@ import copy
 import traceback
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from simlearn.component import ArchiveError
 from simlearn.randomness import global_state, set_global_state
 from simlearn.training.drift import KEPT, SCHEMA, machine
+from simlearn.training.kinds import alike, counts, told, unusable
 
 EPOCH, STEP = "epoch", "step"  # what was about to begin when a checkpoint was taken
-LARGEST = 2**53  # of a count
 # what code raises of nonsense; not what the machine says, such as a lack of memory
 NONSENSE = (ArithmeticError, AssertionError, AttributeError, LookupError)
 RAISED = (*NONSENSE, RuntimeError, TypeError, ValueError)
 CONNECTOR = "lightning.pytorch.trainer.connectors.checkpoint_connector"
-
-
-def unusable(why: BaseException | str, path: Path | str | None = None) -> ArchiveError:
-    """The error for a checkpoint that cannot be gone on from."""
-    if isinstance(why, BaseException):
-        lines = str(why).splitlines() or [""]
-        why = f"{type(why).__name__}: {lines[0][:200]}"
-    name = f"The checkpoint {path}" if path else "The checkpoint"
-    told = f"{name} does not fit this training ({why})."
-    if "state_dict" in why:
-        told = f"{name} holds other weights than the config asks for."
-    return ArchiveError(
-        f"{told} Resume with the config, the stabilizers and the data the run began with, from a "
-        "file that simlearn wrote."
-    )
 
 
 def from_restoring(error: BaseException) -> bool:
@@ -50,80 +33,10 @@ def from_restoring(error: BaseException) -> bool:
     return any(frame.f_globals.get("__name__") == CONNECTOR for frame in frames)
 
 
-def alike(ours: Any, found: Any, name: str, closed: bool = False) -> None:
-    """Refuse what is of another kind than that which this training would write in its place.
-
-    What is missing is left to whoever needs it: an older simlearn may not have written it.
-
-    Args:
-        ours: What it would write.
-        found: What the checkpoint holds.
-        name: Where that stands.
-        closed: Whether nothing may be there that this training would not write, unless it would
-            write nothing.
-
-    Raises:
-        ArchiveError: They differ in kind; or a count is absurd.
-    """
-    if isinstance(ours, Mapping):
-        if not isinstance(found, Mapping):
-            raise unusable(f"{name} is {_told(found)}")
-        for key in found:
-            if key in ours:
-                alike(ours[key], found[key], f"{name}.{key}", closed)
-            elif ours and closed:
-                raise unusable(f"{name} holds {str(key)[:60]!r}")
-    elif not _fits(ours, found):
-        raise unusable(f"{name} is {_told(found)}")
-
-
-def _fits(ours: Any, found: Any) -> bool:
-    if ours is None:
-        return True
-    if found is None:  # such as the state of a device that was not there
-        return isinstance(ours, Tensor) and ours.ndim > 0
-    if isinstance(ours, bool) or isinstance(found, bool):
-        return type(ours) is type(found)
-    single = isinstance(found, Tensor) and found.numel() == 1 and not found.is_complex()
-    if isinstance(ours, Tensor):
-        whole = isinstance(found, Tensor) and (found.shape, found.dtype) == (ours.shape, ours.dtype)
-        return whole if ours.ndim else single
-    if isinstance(ours, float | int):
-        return single or isinstance(found, float) or _count(found)
-    if isinstance(ours, list | tuple):
-        return isinstance(found, list | tuple)
-    return type(found) is type(ours)
-
-
-def _count(found: Any) -> bool:
-    return isinstance(found, int) and abs(found) < LARGEST
-
-
-def _told(found: Any) -> str:
-    if isinstance(found, Tensor):
-        return f"a tensor {list(found.shape)} of {found.dtype}"
-    text = repr(found)
-    return f"a {type(found).__name__}, {text if len(text) <= 40 else f'{text[:37]}...'}"
-
-
-def counts(loops: Any, name: str) -> None:
-    """Refuse a counter that cannot be one.
-
-    Raises:
-        ArchiveError: It is negative, absurdly large, or no whole number.
-    """
-    if isinstance(loops, Mapping):
-        for key, one in loops.items():
-            counts(one, f"{name}.{key}")
-    elif isinstance(loops, list | tuple):
-        for number, one in enumerate(loops):
-            counts(one, f"{name}[{number}]")
-    elif not (loops is None or (_count(loops) and loops >= 0)):
-        raise unusable(f"{name} is {_told(loops)}")
-
-
 def tried(optimizers: Sequence[Any], schedules: Sequence[Any]) -> None:
     """Take a step with copies of what a checkpoint gave back: zero gradients, nothing is kept.
+
+    Only with optimizers of torch, which can be copied and need no loss.
 
     Raises:
         ArchiveError: No step can be taken.
@@ -131,11 +44,22 @@ def tried(optimizers: Sequence[Any], schedules: Sequence[Any]) -> None:
     try:
         for optimizer in optimizers:
             _refuse_sizes(optimizer)
+        if any(not type(one).__module__.startswith("torch.") for one in optimizers):
+            return
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _step(*copy.deepcopy([optimizers, schedules]))
+            _step(*_copied(optimizers, schedules))
     except RAISED as error:
         raise unusable(error) from error
+
+
+def _copied(optimizers: Sequence[Any], schedules: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Copies with every attribute; an optimizer by itself copies only what it would pickle."""
+    memo: dict[int, Any] = {id(one): object.__new__(type(one)) for one in optimizers}
+    copies = list(memo.values())
+    for one, made in zip(optimizers, copies, strict=True):
+        made.__dict__.update(copy.deepcopy(vars(one), memo))
+    return copies, copy.deepcopy(list(schedules), memo)
 
 
 def _step(optimizers: Sequence[Any], schedules: Sequence[Any]) -> None:
@@ -164,7 +88,7 @@ def _refuse_sizes(optimizer: Any) -> None:
             same = same and value.stride() == weight.stride()
             single = name == "step" and isinstance(value, Tensor) and value.shape == ()
             if not (same or single or value is None):
-                raise unusable(f"the optimizer's {str(name)[:60]} is {_told(value)}")
+                raise unusable(f"the optimizer's {str(name)[:60]} is {told(value)}")
 
 
 def kept(trainer: Any, module: Any, before: str | None) -> dict[str, Any]:

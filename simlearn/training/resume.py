@@ -17,10 +17,11 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, WeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
 
-from simlearn.component import ConfigError, EnvironmentFault
+from simlearn.component import ConfigError
 from simlearn.lock import Lock
 from simlearn.training.drift import KEPT
-from simlearn.training.durable import LAST, tidy
+from simlearn.training.durable import LAST
+from simlearn.training.keeping import alone, leave
 from simlearn.training.metrics import Metrics
 from simlearn.training.restoring import EPOCH, STEP, give_back, kept, refuse_strange, settle
 from simlearn.training.validation import MONITORED
@@ -93,7 +94,7 @@ class Checkpoints(pl.Callback):
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Others may have the folder."""
         if self._lock is not None:
-            self._lock.__exit__()
+            leave(self._lock)
             self._lock = None
 
     def on_exception(
@@ -217,33 +218,3 @@ def _agreed(trainer: pl.Trainer, signal: int | None) -> int | None:
         torch.tensor(float(signal or 0), device=device), reduce_op="max"
     )
     return int(found) or None
-
-
-def alone(folder: Path, new: bool) -> Lock:
-    """Take a folder of checkpoints for one training, which gives it back.
-
-    Args:
-        folder: Where they are.
-        new: Whether the training begins.
-
-    Raises:
-        ConfigError: It begins, and others are there.
-        EnvironmentFault: It cannot be written, or another process has it.
-    """
-    lock = Lock(folder / ".lock", f"The folder of checkpoints {folder}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.__enter__()
-    except OSError as error:
-        raise EnvironmentFault(
-            f"Cannot keep checkpoints in {folder}: {error.strerror or error}. What was there "
-            "before is intact. Give write access, make room, or name another folder."
-        ) from error
-    tidy(folder)
-    if new and (folder / LAST).exists():
-        lock.__exit__()
-        raise ConfigError(
-            f"{folder} holds the checkpoints of another training, and this one begins. Go on from "
-            f"them (resume {folder / LAST}), or name another folder."
-        )
-    return lock

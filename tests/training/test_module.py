@@ -196,7 +196,7 @@ def test_a_resumed_training_remembers_its_ledger(tmp_path, data, seeded):
     before.evaluations, before.sum_of_learning_rates = 7, 0.3
     after = Ledger()
     after.load_state_dict(before.state_dict())
-    assert after.state_dict() == before.state_dict()
+    assert repr(after.state_dict()) == repr(before.state_dict())  # no loss yet: NaN is not NaN
     assert after.estimates == before.estimates
 
 
