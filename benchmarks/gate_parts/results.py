@@ -18,7 +18,7 @@ from .verdicts import HORIZON
 
 ASKED = {"caught": 0.95, "failed": 0.05}
 FEWEST = 75  # doomed, and sound, that are held out
-OTHERS = (2.0, 2.8, 4.0, 5.0, 7.0, 10.0)  # limits that somebody might prefer
+OTHERS = (4.0, 7.0, 10.0, 15.0, 22.0, 30.0)  # limits that somebody might prefer
 
 
 def results(records, drawn):
