@@ -46,14 +46,19 @@ class Lock:
     def __enter__(self) -> Self:
         try:
             self._file = self._opened()
+            self._sign(self._file)
         except OSError as error:
+            self.__exit__()
             raise EnvironmentFault(f"Cannot write the lock {self.path}: {error}.") from error
+        return self
+
+    def _sign(self, file: int) -> None:
+        """Write down who holds it."""
         began = psutil.Process().create_time()
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "began": began}
         holder["since"] = time.strftime("%Y-%m-%d %H:%M:%S")
-        os.ftruncate(self._file, 0)
-        os.write(self._file, json.dumps(holder).encode())
-        return self
+        os.ftruncate(file, 0)
+        os.write(file, json.dumps(holder).encode())
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:

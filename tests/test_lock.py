@@ -102,3 +102,18 @@ def test_a_folder_that_is_not_there_is_a_fault_of_the_environment(tmp_path):
         Lock(tmp_path / "no/lock", "It"),
     ):
         pass
+
+
+def test_a_lock_that_cannot_be_signed_is_one_error_and_leaves_nothing(tmp_path, monkeypatch):
+    """A disk that is full: the file can be made, and nothing written into it."""
+
+    def full(file, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(EnvironmentFault, match=r"Cannot write the lock .*No space left"):
+        Lock(tmp_path / "lock", "It").__enter__()
+    assert not (tmp_path / "lock").exists()
+    monkeypatch.undo()
+    with Lock(tmp_path / "lock", "It"):
+        assert holder_of(tmp_path / "lock")["pid"] == os.getpid()

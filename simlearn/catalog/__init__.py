@@ -6,12 +6,12 @@ import difflib
 import importlib
 from collections.abc import Iterable, Sequence
 from importlib import metadata
-from typing import Any
 
 import pluggy
 
 from simlearn.catalog.kinds import CoreComponents, kind_of
 from simlearn.catalog.offers import inspected
+from simlearn.catalog.parts import base_of, below, inside, parts_in, wanted
 from simlearn.catalog.plugin import Plugin, load_plugins
 from simlearn.component import Component, ConfigError, PluginError, class_path
 from simlearn.stability.report import Report
@@ -20,6 +20,7 @@ __all__ = [
     "Catalog",
     "CoreComponents",
     "Plugin",
+    "base_of",
     "inspected",
     "kind_of",
     "load",
@@ -48,6 +49,23 @@ class Catalog:
         """The offered classes, of one kind or all, by name."""
         found = [cls for cls, _ in self.offers.values() if kind is None or issubclass(cls, kind)]
         return sorted(found, key=lambda cls: cls.__name__)
+
+    def parts(self) -> list[type[Component]]:
+        """Components of no kind, which stand as arguments of others, by name."""
+        return parts_in(self.modules())
+
+    def owner(self, cls: type[Component]) -> Plugin | None:
+        """The plugin that offers a component, or that a component of no kind came with."""
+        if cls.__name__ in self.offers and self.offers[cls.__name__][0] is cls:
+            return self.offers[cls.__name__][1]
+        for plugin in self.plugins:
+            if inside(cls.__module__ + ".", [plugin.module.split(".")[0].split(":")[0]]):
+                return plugin
+        return None
+
+    def wanted(self, argument: str) -> type[Component] | None:
+        """The sort of component that an argument takes, by its name alone; None if that varies."""
+        return wanted(argument, self.components())
 
     def failed(self) -> list[Plugin]:
         """Plugins that did not load."""
@@ -94,17 +112,20 @@ class Catalog:
         short = name.rpartition(".")[2]
         if short in self.offers and name in (short, class_path(self.offers[short][0])):
             return self.offers[short][0]
-        if _inside(name, self.allow):
+        if inside(name, self.allow):
             _imported(name.rpartition(".")[0])
-        for cls in _below(Component):
-            if class_path(cls) == name and _inside(name, self.modules()):
+        for cls in below(Component):
+            if class_path(cls) == name and inside(name, self.modules()):
+                return cls
+        for cls in self.parts():
+            if cls.__name__ == name:
                 return cls
         raise ConfigError(self.refused(name) if self._foreign(name) else self.unknown(name, kind))
 
     def _foreign(self, name: str) -> bool:
         """Whether a dotted name is nothing like a component of a package that is open."""
         near = difflib.get_close_matches(name.rpartition(".")[2], self.offers, 1)
-        return "." in name and not (_inside(name, self.modules()) and near)
+        return "." in name and not (inside(name, self.modules()) and near)
 
     def refused(self, name: str, hint: str = "") -> str:
         """The message for a name of a package that is not open."""
@@ -122,9 +143,11 @@ class Catalog:
         It offers the nearest names, and tells of plugins that might have brought it.
         """
         what = kind.__name__ if kind else "component"
-        names = [cls.__name__ for cls in self.components(kind)]
+        found = {c.__name__: c for c in [*self.components(), *self.parts()]}
+        names = [n for n, cls in found.items() if kind is None or issubclass(cls, kind)]
         near = difflib.get_close_matches(name.rpartition(".")[2], names, n=2, cutoff=0.6)
-        hints = [f"{n} ({self.offers[n][1].name}, {self.offers[n][1].distribution})" for n in near]
+        owners = [(n, self.owner(found[n])) for n in near]
+        hints = [n + (f" ({p.name}, {p.distribution})" if p else "") for n, p in owners]
         message = f"There is no {what} named {name}"
         message += (
             f"; did you mean {' or '.join(hints)}?"
@@ -136,11 +159,6 @@ class Catalog:
         for plugin in self.failed():
             message += f" Plugin {plugin.label} did not load: {plugin.reason}"
         return message
-
-
-def _inside(name: str, packages: Iterable[str]) -> bool:
-    """Whether a dotted name lies in one of the packages."""
-    return any(name.startswith(f"{package}.") for package in packages)
 
 
 def _imported(module: str) -> None:
@@ -156,12 +174,6 @@ def _imported(module: str) -> None:
             f"{module} was allowed with --allow-import and cannot be imported: "
             f"{type(error).__name__}: {error}"
         ) from error
-
-
-def _below(cls: type[Any]) -> Iterable[type[Any]]:
-    for child in cls.__subclasses__():
-        yield child
-        yield from _below(child)
 
 
 def load(

@@ -42,7 +42,7 @@ def explained(message: str, known: Catalog, files: Sequence[Path] = ()) -> str:
     for pattern, explain in _PATTERNS:
         found = re.search(pattern, message)
         if found:
-            text, place = explain(found, known, keys[0] if keys else "", short)
+            text, place = explain(found, known, key, short)
             return at(key, place, files) + text
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return at(key, short, files) + (lines[-1] if lines else message).rstrip(".") + "."
@@ -62,8 +62,8 @@ def _refused(found: re.Match[str], known: Catalog, key: str, short: str) -> Expl
 
 def _unknown(found: re.Match[str], known: Catalog, key: str, short: str) -> Explained:
     name = found[1].strip("'\"")
-    kind = KIND_OF_KEY.get(re.sub(r"\W*\d*$", "", key).rpartition(".")[2])
-    return known.unknown(name, kind), name
+    place = re.sub(r"\W*\d*$", "", key).rpartition(".")[2]
+    return known.unknown(name, KIND_OF_KEY.get(place) or known.wanted(place)), name
 
 
 def _argument(found: re.Match[str], known: Catalog, key: str, short: str) -> Explained:

@@ -51,7 +51,8 @@ def run(command: str, argv: list[str], options: Options) -> int:
     finally:
         bar.done()
     _say(made, given)
-    print(f"{out}: {len(made)} forecasts of {given.steps} steps of {simulator.dt:g}")
+    many = "1 forecast" if len(made) == 1 else f"{len(made)} forecasts"
+    print(f"{out}: {many} of {given.steps} steps of {simulator.dt:g}")
     plots = given.plots or (f"{out.with_suffix('')}-plots" if given.graph is not None else "none")
     if plots != "none":
         _draw(made, Path(plots))

@@ -25,7 +25,7 @@ PLACES: dict[str, tuple[str, ...]] = {
 
 def page(cls: type[Any], plugin: Plugin | None) -> dict[str, Any]:
     """Everything about a component, in JSON types."""
-    from simlearn.catalog import kind_of
+    from simlearn.catalog import base_of, kind_of
     from simlearn.component import arguments, class_path
 
     kind = kind_of(cls)
@@ -33,7 +33,7 @@ def page(cls: type[Any], plugin: Plugin | None) -> dict[str, Any]:
     return {
         "name": cls.__name__,
         "class_path": class_path(cls),
-        "kind": kind.__name__ if kind else "argument",
+        "kind": (kind or base_of(cls)).__name__,
         "plugin": plugin.name if plugin else None,
         "distribution": plugin.distribution if plugin else None,
         "version": plugin.version if plugin else None,

@@ -8,7 +8,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simlearn.catalog import Catalog
+    from simlearn.catalog import Catalog, Plugin
     from simlearn.cli import Options
 
 
@@ -38,7 +38,7 @@ def run(command: str, argv: list[str], options: Options) -> int:
     if given.name is not None:
         told, text = _shown(given.name, known, options.debug)
     else:
-        told = [_loaded(plugin) for plugin in known.plugins]
+        told = [_loaded(plugin, known) for plugin in known.plugins]
         text = "\n".join(_summary(row) for row in told)
     print(json.dumps(told, indent=2) if given.json else text)
     return 0
@@ -79,14 +79,14 @@ def _table(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def _loaded(plugin: Any) -> dict[str, Any]:
-    from simlearn.catalog import kind_of
+def _loaded(plugin: Plugin, known: Catalog) -> dict[str, Any]:
+    """What a plugin offers, by kind, and after it what stands as an argument of that."""
+    from simlearn.catalog import base_of, kind_of
 
     kinds: dict[str, list[str]] = {}
-    for cls in plugin.components:
-        kind = kind_of(cls)
-        assert kind is not None
-        kinds.setdefault(kind.__name__, []).append(cls.__name__)
+    parts = [cls for cls in known.parts() if known.owner(cls) is plugin]
+    for cls in [*plugin.components, *parts]:
+        kinds.setdefault((kind_of(cls) or base_of(cls)).__name__, []).append(cls.__name__)
     return {
         "name": plugin.name,
         "distribution": plugin.distribution,
@@ -120,10 +120,11 @@ def _shown(name: str, known: Catalog, debug: bool) -> tuple[Any, str]:
             if plugin.status == "failed":
                 trace = "\n" + plugin.trace.rstrip() if debug else ""
                 raise PluginError(f"plugin {plugin.label} did not load: {plugin.reason}{trace}")
-            pages = [page(cls, plugin) for cls in plugin.components]
-            row = {**_loaded(plugin), "doc": _doc_of(plugin.module), "pages": pages}
-            parts = [_summary(row), row["doc"], *map(plain_text, pages)]
-            return row, "\n\n".join(part for part in parts if part)
+            parts = [cls for cls in known.parts() if known.owner(cls) is plugin]
+            pages = [page(cls, plugin) for cls in [*plugin.components, *parts]]
+            row = {**_loaded(plugin, known), "doc": _doc_of(plugin.module), "pages": pages}
+            told = [_summary(row), row["doc"], *map(plain_text, pages)]
+            return row, "\n\n".join(text for text in told if text)
     try:
         cls = known.find(name)
     except ConfigError as error:
@@ -132,7 +133,7 @@ def _shown(name: str, known: Catalog, debug: bool) -> tuple[Any, str]:
         near = get_close_matches(name, [plugin.name for plugin in known.plugins], 1)
         hint = f" There is a plugin {near[0]}." if near else ""
         raise ConfigError(f"{error}{hint}") from error
-    found = page(cls, known.offers[cls.__name__][1] if cls.__name__ in known.offers else None)
+    found = page(cls, known.owner(cls))
     return found, plain_text(found)
 
 

@@ -1,4 +1,4 @@
-"""Trajectories that a generator draws for now and that all stay in memory."""
+"""Trajectories that a generator draws anew and that all stay in memory."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from simlearn.component import EnvironmentFault
-from simlearn.data.importing.columns import state_names
+from simlearn.forecasting.words import named
 from simlearn.stability.draw.network import (
     Drawing,
     Heat,
@@ -57,8 +57,7 @@ def _names(forecast: Forecast) -> list[str]:
     """Columns of the state with their units."""
     columns = forecast.told.get("columns", {})
     units = {**columns.get("units", {}), **forecast.told.get("units", {})}
-    names = state_names(columns, forecast.trajectory.dim)
-    names = ["x"] if names == ["x0"] else names  # one column needs no number
+    names = named(forecast.told, forecast.trajectory.dim)
     return [f"{name} [{units[name]}]" if units.get(name) else name for name in names]
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from simlearn.data.writer import Writer
 from simlearn.forecasting.trust import Trust
-from simlearn.forecasting.words import alarm, degrees, trusted
+from simlearn.forecasting.words import alarm, degrees, named, trusted
 from simlearn.state import Status, Topology, Trajectory
 
 GROUP = "forecast"  # of the file, beside those of the format
@@ -84,7 +84,8 @@ class Forecast:
     @property
     def sentences(self) -> list[str]:
         """What speaks against the forecast, and what could not be looked at."""
-        found = [*self.notes, alarm(self.alarms, self.trajectory.t, self.labels)]
+        names = named(self.told, self.trajectory.dim)
+        found = [*self.notes, alarm(self.alarms, self.trajectory.t, self.labels, names)]
         found += degrees(self.alarms.graph)
         found += trusted(self.trust) if self.trust is not None else [self.untested]
         return [one for one in found if one]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from simlearn.analysis.significance import UNSEEN
+from simlearn.data.importing.columns import state_names
 
 if TYPE_CHECKING:
     from simlearn.forecasting.result import Alarms
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
 SAME = 1e-12  # of a time, below which two times are one
 
 
-def alarm(alarms: Alarms, t: Tensor, labels: Sequence[str]) -> str:
+def named(told: Mapping[str, Any], dim: int) -> list[str]:
+    """Columns of the state as the provenance names them; x where there is only one, unnamed."""
+    names = state_names(told.get("columns"), dim)
+    return ["x"] if names == ["x0"] else names
+
+
+def alarm(alarms: Alarms, t: Tensor, labels: Sequence[str], columns: Sequence[str]) -> str:
     """Who left the range of the training data; empty where nobody did."""
     nodes = alarms.nodes
     if not len(nodes):
@@ -28,7 +35,7 @@ def alarm(alarms: Alarms, t: Tensor, labels: Sequence[str]) -> str:
     told += " the range of the training data"
     if alarms.range is not None:
         low, high = alarms.range
-        told += f": column {alarms.column} was in [{low:.4g}, {high:.4g}] there"
+        told += f": {columns[alarms.column]} was in [{low:.4g}, {high:.4g}] there"
     rows = len(alarms.first)
     if rows > 1:
         who = int(nodes[int(first.argmin())])

@@ -77,9 +77,7 @@ def test_leaving_the_range_of_the_training_data_is_told(here, command, capsys):
     simlearn.write("far.h5", [far], {})
     assert command("forecast", "model", "--data", "far.h5", "--steps", "3", "--out", "f.h5") == 0
     told = capsys.readouterr().err
-    assert (
-        "forecast 0 begins outside the range of the training data: column 0 was in [-1, 1]" in told
-    )
+    assert "forecast 0 begins outside the range of the training data: x0 was in [-1, 1]" in told
 
 
 @pytest.mark.fault(21)

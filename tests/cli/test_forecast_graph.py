@@ -67,7 +67,7 @@ def graph(x0="x0.csv", model="model", file="g.csv", steps=3, out="f.h5"):
 def test_it_runs_on_another_graph_and_tells_its_doubt(here, command, capsys):
     assert command(*graph(), "--draws", "19") == 0
     out, err = capsys.readouterr()
-    assert "f.h5: 1 forecasts of 3 steps of 0.1" in out
+    assert "f.h5: 1 forecast of 3 steps of 0.1" in out
     assert "f-plots/nodes.png, f-plots/trust.png, f-plots/graph.png" in out
     assert "training data: train.h5" in err
     assert "the graph has 3 nodes, in the training 20" in err

@@ -47,6 +47,30 @@ def test_a_component_shows_everything_a_config_needs(capsys):
     assert "Good values: 0.001" in text
 
 
+def test_what_stands_as_an_argument_is_listed_and_shown_too(capsys):
+    """A family of graphs is of no kind, and is what a config names all the same."""
+    assert cli.run(["plugins", "--load"]) == 0
+    told = capsys.readouterr().out
+    assert "GraphFamily       BarabasiAlbert, EdgeList, ErdosRenyi, Grid8" in told
+    assert "PairTerm          EdgeNetwork, Factorised" in told
+    assert cli.run(["plugins", "Grid8"]) == 0
+    assert "[GraphFamily, plugin networks (simlearn" in capsys.readouterr().out
+    assert cli.run(["plugins", "Factorized"]) == 2
+    assert "did you mean Factorised (simlearn, simlearn)?" in capsys.readouterr().err
+
+
+def test_a_misspelt_argument_is_told_from_the_component_that_takes_it(capsys, tmp_path):
+    line = "generator: {class_path: Heat, init_args: {graph: {class_path: GRAPH}}}\n"
+    words = ["generate", "-c", str(tmp_path / "c.yaml"), "--out", str(tmp_path / "x.h5")]
+    for given, said in (
+        ("Grid9", "There is no GraphFamily named Grid9; did you mean Grid8 (networks, simlearn)?"),
+        ("Zzz", "There is no GraphFamily named Zzz. There are: BarabasiAlbert, EdgeList,"),
+    ):
+        (tmp_path / "c.yaml").write_text(line.replace("GRAPH", given))
+        assert cli.run(words) == 2
+        assert said in capsys.readouterr().err
+
+
 def test_a_component_by_its_full_path_is_the_same(capsys):
     assert cli.run(["plugins", "simlearn_stabilizers.noise.NoiseInjection"]) == 0
     full = capsys.readouterr().out

@@ -74,7 +74,7 @@ def test_a_shifted_start_is_told(place, monkeypatch, capsys):
     # a third of U[0, 1.5] is above 1, two fifteenths more than a tenth of the range above
     assert 0.24 * NODES < found["nodes_out_of_range"] < 0.34 * NODES
     told = capsys.readouterr().err
-    assert "begins outside the range of the training data: column 0 was in [" in told
+    assert "begins outside the range of the training data: x was in [" in told
     assert "states are unusual for this graph" in told
     with h5py.File("shifted.h5") as file:
         extra = file["forecast/0"]

@@ -5,7 +5,7 @@ import pytest
 
 from simlearn.component import DataError, EnvironmentFault
 from simlearn.data.importing import Columns, memory
-from simlearn.data.importing.memory import told
+from simlearn.data.importing.memory import _allotted, budget, told
 
 SYSTEMS, TIMES = 30, 400
 
@@ -166,3 +166,37 @@ def test_columns_that_are_left_out_take_no_memory(put, take, small, rng, table):
 )
 def test_sizes_are_told(size, wanted):
     assert told(size) == wanted
+
+
+def group(folder, **files):
+    """A control group as the kernel shows it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / f"memory.{name}").write_text(f"{text}\n")
+
+
+def test_what_a_container_leaves_is_the_least_of_its_groups(tmp_path):
+    """Version 2: a group has the limits of all above it; files in memory can be dropped."""
+    mine, root = tmp_path / "cgroup", tmp_path / "fs"
+    mine.write_text("0::/job/step\n")
+    group(root / "job/step", max="max", current="700")
+    group(root / "job", max="1000", current="800", stat="anon 400\ninactive_file 250")
+    assert _allotted(mine, root) == 1000 - 800 + 250
+    group(root / "job/step", max="750", current="700")
+    assert _allotted(mine, root) == 50
+    group(root / "job/step", max="600", current="700")
+    assert _allotted(mine, root) == 0
+
+
+def test_groups_of_the_first_version_count_too(tmp_path):
+    """In a container the path is that outside; the group itself is mounted at the top."""
+    mine, root = tmp_path / "cgroup", tmp_path / "fs"
+    mine.write_text("5:cpu,cpuacct:/x\n4:memory:/docker/abc\n")
+    told = {"limit_in_bytes": 900, "usage_in_bytes": 500, "stat": "total_inactive_file 100"}
+    group(root / "memory", **told)
+    assert _allotted(mine, root) == 500
+
+
+def test_where_there_are_no_groups_nothing_is_taken_away(tmp_path):
+    assert _allotted(tmp_path / "none", tmp_path) == float("inf")
+    assert budget() > 0
