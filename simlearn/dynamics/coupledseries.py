@@ -124,7 +124,7 @@ class CoupledSeries(VectorField):
 
     def forward(self, t: Time, x: Tensor, topology: Topology) -> Tensor:
         """dx/dt, ``[rows, dim]``."""
-        pair, given = self.pair_basis.values(x), self._given(x, topology)
+        pair, given = self.pair_basis.values(x), self.given(x, topology)
         felt = topology.adjacency(self.aggregation, self.weight) @ pair
         by_self, _ = self._weights()
         own = _times(self.self_basis.values(x), given)
@@ -138,13 +138,13 @@ class CoupledSeries(VectorField):
 
     def columns(self, x: Tensor, topology: Topology) -> Tensor:
         """What each coefficient adds to dx/dt of any column inside the range, ``[rows, K]``."""
-        pair, given = self.pair_basis.values(x), self._given(x, topology)
+        pair, given = self.pair_basis.values(x), self.given(x, topology)
         felt = topology.adjacency(self.aggregation, self.weight) @ pair
         return self._columns(_times(self.self_basis.values(x), given), _times(pair, given), felt)
 
     def jet(self, x: Tensor, topology: Topology) -> Jet:
         """Columns and the parts of ∂(dx/dt)/∂x at once."""
-        given = self._given(x, topology)
+        given = self.given(x, topology)
         (own, own_slope), (pair, slope) = self.self_basis.jet(x), self.pair_basis.jet(x)
         felt = topology.adjacency(self.aggregation, self.weight) @ pair
         by_self, by_pair = self._weights()
@@ -187,7 +187,7 @@ class CoupledSeries(VectorField):
         none = torch.zeros_like(off)
         return off, torch.where(off < 0, low, torch.where(off > 0, high, none))
 
-    def _given(self, x: Tensor, topology: Topology) -> Tensor | None:
+    def given(self, x: Tensor, topology: Topology) -> Tensor | None:
         """One and the parameters of the nodes, ``[rows, 1 + node]``; None where there are none."""
         if not self.node:
             return None

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from simlearn.dynamics.coupledseries import CoupledSeries, Jet
+from simlearn.dynamics.coupledseries import CoupledSeries
 from simlearn.state import Topology
 from simlearn.state.operator import Csr
+from simlearn.training.network.lean import Array, Lean, Tangents
 
 STABLE = 2.2  # step times the spectral radius: classical Runge-Kutta is stable to 2.78
 MARGIN = 1.15  # times an estimate of the spectral radius
@@ -99,9 +101,10 @@ class Tangent:
         self.start, self.column, self.row = csr.start, csr.column, csr.rows()
         self.weight = weight.repeat_interleave(field.dim**2)[csr.edge]
 
-    def at(self, jet: Jet) -> Callable[[Tensor], Tensor]:
+    def at(self, jet: Tangents) -> Callable[[Tensor], Tensor]:
         """The product by the matrix at a state, ``[rows · dim, k]`` to the same."""
-        lever, slope = (one.transpose(1, 2).flatten(0, 1) for one in (jet.lever, jet.slope))
+        lever, slope, own = map(torch.from_numpy, (jet.lever, jet.slope, jet.diagonal))
+        lever, slope = (one.transpose(1, 2).flatten(0, 1) for one in (lever, slope))
         if self.full is not None:
             matrix = (lever @ slope.T).mul_(self.full)
         else:
@@ -110,7 +113,6 @@ class Tangent:
             matrix = torch.sparse_csr_tensor(
                 self.start, self.column, values, (self.size, self.size), check_invariants=False
             )
-        own = jet.diagonal
 
         def product(s: Tensor) -> Tensor:
             by_self = (own @ s.unflatten(0, (-1, self.dim))).flatten(0, 1)
@@ -120,10 +122,14 @@ class Tangent:
 
 
 class Stepper:
-    """Classical Runge-Kutta steps as long as stability and accuracy allow."""
+    """Classical Runge-Kutta steps as long as stability and accuracy allow.
+
+    States are arrays ``[1, rows, dim]``.
+    """
 
     def __init__(self, field: CoupledSeries, data: Data):
-        self.field, self.data, self.tangent = field, data, data.tangent(field)
+        self.data, self.tangent = data, data.tangent(field)
+        self.lean = Lean(field, data.topology)
         duration = float(data.t[-1] - data.t[0])
         self.shortest, self.longest = SHORTEST * duration, LONGEST * duration
         self.bound, self.age, self.accurate = 0.0, 0, math.inf
@@ -131,14 +137,10 @@ class Stepper:
         rng = torch.Generator().manual_seed(0)
         self.vector = torch.randn(self.tangent.size, 1, generator=rng, dtype=data.x.dtype)
 
-    def rate(self, x: Tensor) -> Tensor:
-        """dx/dt."""
-        return self.field(0.0, x, self.data.topology)
-
-    def length(self, x: Tensor, slope: Tensor) -> float:
+    def length(self, x: Array, slope: Array) -> float:
         """Of a step from here; zero where the path is lost."""
         if self.age % LOOK == 0:
-            self.look(self.tangent.at(self.field.jet(x, self.data.topology)))
+            self.look(self.tangent.at(self.lean.jet(x)))
         self.age += 1
         return self.limited(x, slope)
 
@@ -152,25 +154,30 @@ class Stepper:
                 return
             self.vector = moved / size
 
-    def judge(self, x: Tensor, length: float, last: Tensor, after: Tensor) -> None:
+    def judge(self, x: Array, length: float, last: Array, after: Array) -> None:
         """Take the length of the next step from the error of one.
 
         h/6 (k₄ − f(x₁)) is by how much the classical method differs from an embedded one of third
         order (Hairer, Nørsett and Wanner 1993, section II.4).
         """
-        error = length / 6 * float((last - after).abs().max())
-        wanted = TOLERANCE * max(float(x.abs().max()), self.least)
+        error = length / 6 * largest(last - after)
+        wanted = TOLERANCE * max(largest(x), self.least)
         found = 0.9 * (wanted / max(error, 1e-300)) ** 0.25
         self.accurate = length * min(max(found, 1 / GROWTH), GROWTH)
 
-    def limited(self, x: Tensor, slope: Tensor) -> float:
+    def limited(self, x: Array, slope: Array) -> float:
         """The longest step that stability and accuracy allow; zero where the path is lost."""
-        fastest, size = float(slope.abs().max()), float(x.abs().max())
+        fastest, size = largest(slope), largest(x)
         if not (math.isfinite(self.bound) and math.isfinite(fastest) and size <= math.inf):
             return 0.0
         moving = CHANGE * max(size, self.least) / max(fastest, 1e-300)
         found = min(STABLE / max(self.bound, 1e-300), moving, self.longest, self.accurate)
         return found if found >= self.shortest else 0.0
+
+
+def largest(x: Array) -> float:
+    """Of the absolute values; NaN where there is one."""
+    return float(np.abs(x).max())
 
 
 def pieces(left: float, length: float) -> float:
@@ -183,28 +190,42 @@ def path(field: CoupledSeries, data: Data, most: float = math.inf) -> Tensor:
 
     Fewer where the path is lost, or where the weighted sum of squared errors is above ``most``.
     """
-    stepper, states, x = Stepper(field, data), [data.x[0]], data.x[0]
-    times, largest, missed = data.t.tolist(), data.largest, 0.0
-    a = stepper.rate(x)
-    for k, (at, end) in enumerate(pairwise(times), start=1):
-        while end - at > 1e-12 * (times[-1] - times[0]):
-            h = stepper.length(x, a)
-            if not h:
-                return torch.stack(states)
-            h = pieces(end - at, h)
-            b = stepper.rate(x + h / 2 * a)
-            c = stepper.rate(x + h / 2 * b)
-            d = stepper.rate(x + h * c)
-            x = x + h / 6 * (a + 2 * (b + c) + d)
-            a, at = stepper.rate(x), at + h
-            stepper.judge(x, h, d, a)
-            if not float(x.abs().max()) <= largest:
-                return torch.stack(states)
-        missed += data.at(k) * float((x - data.x[k]).square().sum())
-        if missed > most:
-            return torch.stack(states)
-        states.append(x)
-    return torch.stack(states)
+    stepper, true, states = Stepper(field, data), data.x.numpy(), [data.x.numpy()[:1]]
+    times, allowed, missed, x = data.t.tolist(), data.largest, 0.0, states[0]
+    with np.errstate(all="ignore"):
+        a = stepper.lean.rate(x)
+        for k, (at, end) in enumerate(pairwise(times), start=1):
+            while end - at > 1e-12 * (times[-1] - times[0]):
+                h = stepper.length(x, a)
+                if not h:
+                    return torch.from_numpy(np.concatenate(states))
+                h = pieces(end - at, h)
+                x, d, after = stepped(stepper.lean.rate, x, a, h)
+                at += h
+                stepper.judge(x, h, d, after)
+                a = after
+                if not largest(x) <= allowed:
+                    return torch.from_numpy(np.concatenate(states))
+            missed += data.at(k) * float(np.square(x[0] - true[k]).sum())
+            if missed > most:
+                return torch.from_numpy(np.concatenate(states))
+            states.append(x)
+    return torch.from_numpy(np.concatenate(states))
+
+
+def stepped(
+    rate: Callable[[Array], Array], x: Array, a: Array, h: float
+) -> tuple[Array, Array, Array]:
+    """A classical Runge-Kutta step from a state whose rate is known.
+
+    Returns:
+        The next state, the last slope inside the step, the slope at the next state.
+    """
+    b = rate(x + h / 2 * a)
+    c = rate(x + h / 2 * b)
+    d = rate(x + h * c)
+    x = x + h / 6 * (a + 2 * (b + c) + d)
+    return x, d, rate(x)
 
 
 def sensitivities(field: CoupledSeries, data: Data) -> Iterator[tuple[Tensor, Tensor]]:
@@ -216,19 +237,21 @@ def sensitivities(field: CoupledSeries, data: Data) -> Iterator[tuple[Tensor, Te
     Yields:
         ``[rows, dim]`` and ``[rows · dim, K · dim]``.
     """
-    stepper, x = Stepper(field, data), data.x[0]
-    times, largest, topology = data.t.tolist(), data.largest, data.topology
-    one = torch.eye(field.dim, dtype=x.dtype)
+    stepper, x = Stepper(field, data), data.x.numpy()[:1]
+    times, allowed = data.t.tolist(), data.largest
+    one = torch.eye(field.dim, dtype=data.x.dtype)
 
-    def rates(x: Tensor, s: Tensor, look: bool = False) -> tuple[Tensor, Tensor]:
-        jet = field.jet(x, topology)
+    def rates(x: Array, s: Tensor, look: bool = False) -> tuple[Array, Tensor]:
+        with np.errstate(all="ignore"):
+            jet = stepper.lean.jet(x)
         product = stepper.tangent.at(jet)
         if look:
             stepper.look(product)
-        by = torch.kron(jet.columns, one) if field.dim > 1 else jet.columns
-        return jet.rate, product(s).add_(by)
+        columns = torch.from_numpy(jet.columns)
+        by = torch.kron(columns, one) if field.dim > 1 else columns
+        return jet.rate[None], product(s).add_(by)
 
-    s = x.new_zeros(x.numel(), field.coefficients.numel())
+    s = data.x.new_zeros(x.size, field.coefficients.numel())
     a, sa = rates(x, s, True)
     for at, end in pairwise(times):
         while end - at > 1e-12 * (times[-1] - times[0]):
@@ -236,13 +259,14 @@ def sensitivities(field: CoupledSeries, data: Data) -> Iterator[tuple[Tensor, Te
             if not h:
                 return
             h = pieces(end - at, h)
-            b, sb = rates(x + h / 2 * a, s + h / 2 * sa)
-            c, sc = rates(x + h / 2 * b, s + h / 2 * sb)
-            d, sd = rates(x + h * c, s + h * sc)
-            x, s = x + h / 6 * (a + 2 * (b + c) + d), s + h / 6 * (sa + 2 * (sb + sc) + sd)
+            b, sb = rates(x + h / 2 * a, torch.add(s, sa, alpha=h / 2))
+            c, sc = rates(x + h / 2 * b, torch.add(s, sb, alpha=h / 2))
+            d, sd = rates(x + h * c, torch.add(s, sc, alpha=h))
+            x = x + h / 6 * (a + 2 * (b + c) + d)
+            s = torch.add(s, sa.add_(sb.add_(sc), alpha=2).add_(sd), alpha=h / 6)
             a, sa = rates(x, s, True)
             stepper.judge(x, h, d, a)
             at += h
-            if not float(x.abs().max()) <= largest:
+            if not largest(x) <= allowed:
                 return
-        yield x, s
+        yield torch.from_numpy(x[0]), s

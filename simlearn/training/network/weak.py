@@ -11,7 +11,8 @@ from scipy.interpolate import PchipInterpolator
 from torch import Tensor
 
 from simlearn.dynamics.coupledseries import CoupledSeries
-from simlearn.training.network.course import Data, Stepper
+from simlearn.training.network.course import Data, Stepper, largest, stepped
+from simlearn.training.network.lean import Array, Lean
 
 NODES = 5  # of Gauss-Legendre in an interval
 FEWEST, MOST, FIRST = 2, 12, 24  # Runge-Kutta steps in an interval along the field's own path
@@ -52,15 +53,13 @@ class Normal:
 
 def along_data(field: CoupledSeries, data: Data) -> Normal:
     """Integrals along monotone cubics through the observed states (Fritsch and Butland 1984)."""
-    found, times = Normal.none(field), data.t.numpy()
+    found, times, lean = Normal.none(field), data.t.numpy(), Lean(field, data.topology)
     curve = PchipInterpolator(times, data.x.numpy(), axis=0)
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     for k, gap in enumerate(np.diff(times)):
-        total = torch.zeros(len(data.x[0]), len(field.coefficients), dtype=data.x.dtype)
-        for node, weight in zip(nodes, weights, strict=True):
-            x = torch.from_numpy(curve(times[k] + gap * (1 + node) / 2))
-            total += weight * gap / 2 * field.columns(x, data.topology)
-        found.add(total, data.x[k + 1] - data.x[k])
+        columns = lean.columns(curve(times[k] + gap * (1 + nodes) / 2))
+        total = np.tensordot(weights * gap / 2, columns.reshape(NODES, -1, columns.shape[1]), 1)
+        found.add(torch.from_numpy(total), data.x[k + 1] - data.x[k])
     return found
 
 
@@ -69,40 +68,36 @@ def along_own(field: CoupledSeries, data: Data) -> Normal | None:
 
     It takes the error of the interpolation out. None where a path is lost.
     """
-    found, stepper = Normal.none(field), Stepper(field, data)
-
-    def rate(x: Tensor) -> Tensor:
-        return field(0.0, x, data.topology)
-
+    found, stepper, seen = Normal.none(field), Stepper(field, data), data.x.numpy()
     for k, gap in enumerate(data.t.diff().tolist()):
-        stepper.look(data.tangent(field).at(field.jet(data.x[k], data.topology)))
+        stepper.look(stepper.tangent.at(stepper.lean.jet(seen[k : k + 1])))
         if not math.isfinite(stepper.bound):
             return None
         parts = min(MOST, max(FEWEST, math.ceil(gap * stepper.bound / ACCURATE)))
-        grid = torch.linspace(0, 1, (FIRST if k == 0 else parts) + 1, dtype=data.t.dtype)
-        grid = grid.square() if k == 0 else grid
-        x, states = data.x[k], [data.x[k]]
-        for h in (gap * grid.diff()).tolist():
-            a = rate(x)
-            b = rate(x + h / 2 * a)
-            c = rate(x + h / 2 * b)
-            x = x + h / 6 * (a + 2 * (b + c) + rate(x + h * c))
-            states.append(x)
-        if not float(x.abs().max()) <= data.largest:
+        grid = np.linspace(0, 1, (FIRST if k == 0 else parts) + 1)
+        grid = grid**2 if k == 0 else grid
+        x = seen[k : k + 1]
+        states, a = [x], stepper.lean.rate(x)
+        with np.errstate(all="ignore"):
+            for h in (gap * np.diff(grid)).tolist():
+                x, _, a = stepped(stepper.lean.rate, x, a, h)
+                states.append(x)
+        if not largest(x) <= data.largest:
             return None
-        missed = data.x[k + 1] - x
-        states = [one + part * missed for one, part in zip(states, grid.tolist(), strict=True)]
-        found.add(_integral(field, data, states, gap * grid.diff()), data.x[k + 1] - data.x[k])
+        missed = seen[k + 1] - x
+        moved = np.concatenate(states) + grid[:, None, None] * missed
+        total = _integral(stepper.lean, moved, gap * np.diff(grid))
+        found.add(torch.from_numpy(total), data.x[k + 1] - data.x[k])
     return found
 
 
-def _integral(field: CoupledSeries, data: Data, states: list[Tensor], lengths: Tensor) -> Tensor:
+def _integral(lean: Lean, states: Array, lengths: Array) -> Array:
     """Of the columns over parts of an interval, by Simpson's rule on cubics through the states."""
-    columns = [field.columns(x, data.topology) for x in states]
-    slopes = [one @ field.coefficients for one in columns]
-    total = torch.zeros_like(columns[0])
-    for k, h in enumerate(lengths.tolist()):
-        middle = (states[k] + states[k + 1]) / 2 + h / 8 * (slopes[k] - slopes[k + 1])
-        between = field.columns(middle, data.topology)
-        total += h / 6 * (columns[k] + 4 * between + columns[k + 1])
-    return total
+    shape = (len(states), states.shape[1], -1)
+    columns = lean.columns(states).reshape(shape)
+    slopes, h = columns @ lean.sets[0], lengths[:, None, None]
+    middle = (states[:-1] + states[1:]) / 2 + h / 8 * (slopes[:-1] - slopes[1:])
+    between = lean.columns(middle).reshape(len(middle), states.shape[1], -1)
+    ends = np.append(lengths, 0.0) + np.append(0.0, lengths)
+    found: Array = np.tensordot(ends / 6, columns, 1) + np.tensordot(lengths * 2 / 3, between, 1)
+    return found
