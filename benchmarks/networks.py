@@ -200,7 +200,9 @@ def clean(plan, log, cells):
     task.notes.append(
         f"Errors: mean |found − true| / mean true in %. NDCN: {plan.iterations} iterations"
         + ("" if plan.iterations == ITERATIONS else f" instead of {ITERATIONS}")
-        + ". Ratios on the seeds that both ran. The last column counts seeds of ours and of NDCN."
+        + ". Ratios on the seeds that both ran; those of CPU time are of NDCN's "
+        f"{ITERATIONS} iterations at the pace of {2 * protocol.PACED} that were timed before and "
+        "after each fit of ours, in its process. The last column counts seeds of ours and of NDCN."
     )
     return {"mode": plan.mode, "cpu_seconds": total(records), **plain(task), "table": table}
 

@@ -146,7 +146,8 @@ def record(run, error, finite=True, arrays="a"):
     lost = None if not finite else error
     numbers = {"interp": lost, "extrap": lost, "cpu_seconds": 1.0, "finite": finite}
     sizes = [{**numbers, "cpu_seconds": 0.01}]
-    return {"run": asdict(run), **numbers, "sizes": sizes, "arrays": arrays}
+    paced = {} if run.method == RIVAL else {"rival_ms": 0.5}  # a second for 2000 iterations
+    return {"run": asdict(run), **numbers, "sizes": sizes, "arrays": arrays, **paced}
 
 
 def test_lost_seeds_count_and_are_listed():

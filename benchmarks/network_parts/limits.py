@@ -101,7 +101,11 @@ def clean_rows(task, found, wanted):
 
 def _whole_ladder(task, found, cell):
     """CPU seconds to NDCN's error: asked where ours is far below it."""
-    seconds = found.ratio(cell, "cpu_seconds")
+    seconds = [
+        rival_seconds(one) / max(one["cpu_seconds"], 1e-9)
+        for seed, one in sorted(found.by.get((cell, OURS), {}).items())
+        if "rival_ms" in one and seed in found.shared(cell)
+    ]
     lower = min([*found.ratio(cell, "extrap"), *found.ratio(cell, "interp")], default=None)
     limit = FASTER if found.whole and lower is not None and lower >= LOWER else None
     note = "" if lower is None else f"at {lower:.3g} times less error"
@@ -112,19 +116,24 @@ def _whole_ladder(task, found, cell):
 def _first_rung(task, found, cell):
     """CPU seconds to NDCN's final error by the weak form alone, where it gets there."""
     theirs, ours = found.by.get((cell, RIVAL), {}), found.by.get((cell, FIRST), {})
-    seeds = sorted(theirs.keys() & ours.keys())
+    seeds = sorted(seed for seed in theirs.keys() & ours.keys() if "rival_ms" in ours[seed])
     ratios = []
     for seed in seeds:
         rival = theirs[seed]
         enough = (one for one in ours[seed]["sizes"] if _no_worse(one, rival))
         size = next(enough, None)
         if size is not None:
-            ratios.append(rival["cpu_seconds"] / max(size["cpu_seconds"], 1e-9))
+            ratios.append(rival_seconds(ours[seed]) / max(size["cpu_seconds"], 1e-9))
     # the size is the first no worse than NDCN on the hidden stamps: a time to that error, no choice
     note = f"suffices in {len(ratios)} of {len(seeds)} seeds" if seeds else ""
     what = f"{cell}: CPU to NDCN's final error, NDCN / first rung"
     limit = AT_ONCE if found.whole and ratios else None
     task.row(what, ratios, median=limit, least=True, unit=" ×", note=note)
+
+
+def rival_seconds(one):
+    """What NDCN's training would have taken in the process of a run of ours."""
+    return ITERATIONS * one["rival_ms"] / 1e3
 
 
 def _no_worse(one, rival):

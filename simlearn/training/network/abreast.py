@@ -29,7 +29,8 @@ from simlearn.training.network.course import (
     pieces,
     stepped,
 )
-from simlearn.training.network.lean import Array, Lean
+from simlearn.training.network.knots import Array
+from simlearn.training.network.lean import Lean
 
 NEAR = 1e-6  # of the largest first state: how far apart difference quotients are
 SLOW = 6.0  # times as many steps as the fastest: such a member is rolled out alone, afterwards

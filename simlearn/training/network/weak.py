@@ -12,7 +12,8 @@ from torch import Tensor
 
 from simlearn.dynamics.coupledseries import CoupledSeries
 from simlearn.training.network.course import Data, Stepper, largest, stepped
-from simlearn.training.network.lean import Array, Lean
+from simlearn.training.network.knots import Array
+from simlearn.training.network.lean import Lean
 
 NODES = 5  # of Gauss-Legendre in an interval
 FEWEST, MOST, FIRST = 2, 12, 24  # Runge-Kutta steps in an interval along the field's own path
