@@ -157,7 +157,22 @@ def _common(argv: list[str], options: Options) -> list[str]:
         else:
             rest.append(word)
     options.allow += [p for p in os.environ.get("SIMLEARN_ALLOW_IMPORT", "").split(",") if p]
+    if options.block:
+        _warn_of_nobody(options.block)
     return rest
+
+
+def _warn_of_nobody(names: list[str]) -> None:
+    """A name that was meant to be left out and is not that of any plugin, misspelt perhaps."""
+    from difflib import get_close_matches
+    from importlib import metadata
+
+    points = [p for p in metadata.entry_points(group="simlearn") if p.dist is not None]
+    known = [p.name for p in points] + [f"{p.dist.name}:{p.name}" for p in points if p.dist]
+    for name in sorted({*names}.difference(known)):
+        near = get_close_matches(name, known, 1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        _say(f"--block {name} leaves nothing out: no plugin is called so.{hint}")
 
 
 def _code(error: BaseException, options: Options) -> int:

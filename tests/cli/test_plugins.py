@@ -152,6 +152,15 @@ def test_unknown_names_end_with_2_and_the_nearest(capsys, name, hint):
     assert "Traceback" not in told
 
 
+def test_a_name_that_blocks_nothing_is_told(capsys):
+    """Somebody who leaves a plugin out relies on it."""
+    assert cli.run(["--block", "caos", "--block", "simlearn:checks", "plugins"]) == 0
+    told = capsys.readouterr().err
+    assert told == (
+        "simlearn: --block caos leaves nothing out: no plugin is called so. Did you mean chaos?\n"
+    )
+
+
 def test_a_blocked_plugin_says_so(capsys):
     assert cli.run(["plugins", "stabilizers", "--block", "stabilizers"]) == 0
     assert "blocked" in capsys.readouterr().out
