@@ -34,31 +34,37 @@ from simlearn.training.network.lean import Lean
 
 NEAR = 1e-6  # of the largest first state: how far apart difference quotients are
 SLOW = 6.0  # times as many steps as the fastest: such a member is rolled out alone, afterwards
+WORSE = 1e3  # times the squares of the best, above which a member is dropped on the way
+SMALL = 1e-4  # of all squares: the best counts as at least so bad
+PATIENT = 10.0  # times the steps of the others that it may take in all
 
 
 def errors_of(model: CoupledSeries, candidates: Tensor, data: Sequence[Data]) -> Tensor:
     """Errors of whole rollouts by each set of coefficients ``[m, K, dim]``, as of `error_of`.
 
     Returns:
-        ``[m]``; infinite where a rollout is lost, or where it needs much shorter steps than the
-        others and is worse than the best of them.
+        ``[m]``; infinite where a rollout is lost, where it is hopeless beside the best, and where
+        it needs much shorter steps than the others and is worse than the best of them.
     """
     squares = candidates.new_zeros(len(candidates))
     size = sum(one.size for one in data) or 1.0
     for one in data:
+        members = Abreast(model, candidates, one)
         with np.errstate(all="ignore"):
-            found, slow = _rolled(Abreast(model, candidates, one))
+            found, slow = _rolled(members)
         for k in slow.nonzero().flatten().tolist():
             others = (squares + found)[~slow]
             most = float(others.min()) - float(squares[k]) if len(others) else math.inf
-            found[k] = _alone(model, candidates[k], one, most)
+            found[k] = _alone(model, candidates[k], one, most, PATIENT * members.taken)
         squares = squares + found
     return (squares / size).sqrt()
 
 
-def _alone(model: CoupledSeries, candidate: Tensor, data: Data, most: float) -> float:
+def _alone(
+    model: CoupledSeries, candidate: Tensor, data: Data, most: float, patience: float
+) -> float:
     model.coefficients.copy_(candidate)
-    x = path(model, data, most)
+    x = path(model, data, most, patience)
     return math.inf if len(x) < len(data.t) else replace(data, x=x - data.x).size
 
 
@@ -73,6 +79,7 @@ class Abreast:
 
     def __init__(self, model: CoupledSeries, candidates: Tensor, data: Data):
         self.data, self.lean = data, Lean(model, data.topology, candidates)
+        self.taken = 0  # steps
         self.left, count = np.arange(len(candidates)), len(candidates)
         duration, largest = float(data.t[-1] - data.t[0]), float(data.x[0].abs().max())
         self.shortest, self.longest = SHORTEST * duration, LONGEST * duration
@@ -96,15 +103,19 @@ class Abreast:
             good = (grown > 0) & np.isfinite(grown)
             self.vector[good] = moved[good] / grown[good][:, None, None]
 
-    def lengths(self) -> Array:
-        """The longest step of each member, ``[m]``; zero where the path is lost."""
+    def lengths(self) -> tuple[Array, Any]:
+        """The longest step of each member, ``[m]``, zero where the path is lost; who is slow.
+
+        A step that was accurate says nothing of much longer ones, so that it makes nobody slow.
+        """
         fastest, size = np.abs(self.slope).max((1, 2)), np.abs(self.x).max((1, 2))
         moving = CHANGE * np.maximum(size, self.least) / np.maximum(fastest, 1e-300)
-        found = np.minimum(
-            np.minimum(STABLE / np.maximum(self.bound, 1e-300), moving), self.longest
-        )
-        found = np.minimum(found, self.accurate)
-        return np.where(found >= self.shortest, found, 0.0)  # of NaN, zero too
+        stable = np.minimum(STABLE / np.maximum(self.bound, 1e-300), moving)
+        stable = np.minimum(stable, self.longest)
+        found = np.minimum(stable, self.accurate)
+        found = np.where(found >= self.shortest, found, 0.0)  # of NaN, zero too
+        others = stable.max(initial=0.0, where=found > 0)
+        return found, (found > 0) & (SLOW * stable < others) & (stable <= self.accurate)
 
     def step(self, h: float) -> None:
         """All members by as much."""
@@ -113,7 +124,7 @@ class Abreast:
         wanted = TOLERANCE * np.maximum(np.abs(self.x).max((1, 2)), self.least)
         found = 0.9 * (wanted / np.maximum(error, 1e-300)) ** 0.25
         self.accurate = h * np.minimum(np.maximum(found, 1 / GROWTH), GROWTH)
-        self.slope = after
+        self.slope, self.taken = after, self.taken + 1
 
     def only(self, kept: Any) -> None:
         """Drop the other members."""
@@ -128,16 +139,15 @@ def _rolled(members: Abreast) -> tuple[Tensor, Tensor]:
     """Sums of squared errors ``[m]``, infinite where lost, and which members are too slow."""
     data, count = members.data, len(members.left)
     squares, slow = np.zeros(count), np.zeros(count, dtype=bool)
-    true, age = data.x.numpy(), 0
+    true, size, age = data.x.numpy(), data.size, 0
     for k, (at, end) in enumerate(pairwise(data.t.tolist()), start=1):
         while end - at > 1e-12 * members.longest / LONGEST and len(members.left):
             if age % LOOK == 0:
                 members.look()
             age += 1
-            h = members.lengths()
-            kept = h.max() <= SLOW * h
-            kept &= h > 0
-            slow[members.left[~kept & (h > 0)]] = True
+            h, behind = members.lengths()
+            kept = (h > 0) & ~behind
+            slow[members.left[behind]] = True
             members.only(kept)
             if not len(members.left):
                 break
@@ -147,6 +157,9 @@ def _rolled(members: Abreast) -> tuple[Tensor, Tensor]:
             members.only(np.abs(members.x).max((1, 2)) <= data.largest)
         missed = np.square(members.x - true[k]).sum((1, 2))
         squares[members.left] += data.at(k) * missed
+        if len(members.left):
+            so_far = squares[members.left]
+            members.only(so_far <= WORSE * max(so_far.min(), SMALL * size))
     lost = np.setdiff1d(np.arange(count), members.left)
     squares[lost] = np.inf
     return torch.from_numpy(squares), torch.from_numpy(slow)

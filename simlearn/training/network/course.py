@@ -141,10 +141,13 @@ def pieces(left: float, length: float) -> float:
     return left / max(1, math.ceil(left / length - 1e-9))
 
 
-def path(field: CoupledSeries, data: Data, most: float = math.inf) -> Tensor:
+def path(
+    field: CoupledSeries, data: Data, most: float = math.inf, patience: float = math.inf
+) -> Tensor:
     """States at the times of the data, ``[steps, rows, dim]``.
 
-    Fewer where the path is lost, or where the weighted sum of squared errors is above ``most``.
+    Fewer where the path is lost, where the weighted sum of squared errors is above ``most``, or
+    where it takes more than ``patience`` steps of the solver.
     """
     stepper, true, states = Stepper(field, data), data.x.numpy(), [data.x.numpy()[:1]]
     times, allowed, missed, x = data.t.tolist(), data.largest, 0.0, states[0]
@@ -153,7 +156,7 @@ def path(field: CoupledSeries, data: Data, most: float = math.inf) -> Tensor:
         for k, (at, end) in enumerate(pairwise(times), start=1):
             while end - at > 1e-12 * (times[-1] - times[0]):
                 h = stepper.length(x, a)
-                if not h:
+                if not h or stepper.age > patience:
                     return torch.from_numpy(np.concatenate(states))
                 h = pieces(end - at, h)
                 x, d, after = stepped(stepper.lean.rate, x, a, h)
