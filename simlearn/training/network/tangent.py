@@ -45,12 +45,14 @@ class Tangent:
         lever, slope = (one.transpose(1, 2).flatten(0, 1) for one in (lever, slope))
         if self.full is not None:
             matrix = (lever @ slope.T).mul_(self.full)
-        else:
-            parts = lever.index_select(0, self.row) * slope.index_select(0, self.column)
-            values = parts.sum(-1).mul_(self.weight)
-            matrix = torch.sparse_csr_tensor(
-                self.start, self.column, values, (self.size, self.size), check_invariants=False
-            )
+            blocks = matrix.view(len(own), self.dim, len(own), self.dim)
+            blocks.diagonal(dim1=0, dim2=2).add_(own.permute(1, 2, 0))
+            return matrix.__matmul__
+        parts = lever.index_select(0, self.row) * slope.index_select(0, self.column)
+        values = parts.sum(-1).mul_(self.weight)
+        matrix = torch.sparse_csr_tensor(
+            self.start, self.column, values, (self.size, self.size), check_invariants=False
+        )
 
         def product(s: Tensor) -> Tensor:
             by_self = (own @ s.unflatten(0, (-1, self.dim))).flatten(0, 1)

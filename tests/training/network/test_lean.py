@@ -7,6 +7,7 @@ import torch
 from simlearn.dynamics.coupledseries import CoupledSeries
 from simlearn.state import Graph, Topology
 from simlearn.training.network.lean import Lean
+from simlearn.training.network.tangent import Tangent
 
 KINDS = [
     {"own": 4, "pair": 0},
@@ -77,3 +78,20 @@ def test_a_state_that_is_no_number_has_no_rate(drawn):
     with np.errstate(invalid="ignore"):
         found = Lean(series, topology).rate(x[:1].numpy())
     assert np.isnan(found[0, 3]).all()
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_the_tangent_as_a_matrix(drawn, full, monkeypatch):
+    """Full or sparse, it multiplies as forward mode does through the series."""
+    series, topology, _, x = drawn
+    monkeypatch.setattr("simlearn.training.network.tangent.FILLED", 0.0 if full else 1.0)
+    tangent = Tangent(series, topology)
+    assert (tangent.full is not None) == full
+    at = 0.3 * x[0]
+    product = tangent.at(Lean(series, topology).jet(at[None].numpy()))
+    rng = torch.Generator().manual_seed(1)
+    along = torch.randn(at.numel(), 4, generator=rng, dtype=torch.float64)
+    for k, found in enumerate(product(along).T):
+        direction = along[:, k].reshape(at.shape)
+        _, wanted = torch.func.jvp(lambda y: series(0.0, y, topology), (at,), (direction,))
+        torch.testing.assert_close(found.reshape(at.shape), wanted, rtol=1e-10, atol=1e-10)
