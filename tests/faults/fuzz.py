@@ -27,6 +27,7 @@ import torch
 from simlearn import cli
 from simlearn.cli import Options
 from simlearn.cli.parsing import prepared
+from simlearn.training.record import versions
 from tests.faults.fuzz_readers import KINDS, SHARES
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -153,6 +154,16 @@ class Fuzz:
         }
 
 
+PAGE = """# Spoilt input
+
+`python -m tests.faults.fuzz --inputs {given.inputs} --seed {given.seed}`; columns are exit codes.
+
+```text
+{table}
+```
+"""
+
+
 def _where(error):
     """Type of an exception and the innermost line of simlearn that it passed."""
     own = [one for one in traceback.extract_tb(error.__traceback__) if "simlearn" in one.filename]
@@ -186,7 +197,14 @@ def _options(argv):
     add("--first", type=int, default=0, metavar="N", help="number of the first input")
     add("--only", nargs="+", choices=KINDS, default=(), metavar="READER")
     results = ROOT / "benchmarks/results/fuzz.json"
-    add("--out", type=pathlib.Path, metavar="FILE", nargs="?", const=results, help="JSON besides")
+    add(
+        "--out",
+        type=pathlib.Path,
+        metavar="FILE",
+        nargs="?",
+        const=results,
+        help="JSON and Markdown",
+    )
     return reader.parse_args(argv)
 
 
@@ -216,7 +234,10 @@ def main(argv=None):
         shutil.rmtree(folder, ignore_errors=True)
     if given.out:
         body = {"seed": given.seed, "seconds_in_all": round(time.monotonic() - began, 1)}
-        given.out.write_text(json.dumps(body | fuzz.to_json(), indent=2) + "\n", encoding="utf-8")
+        body |= {"versions": versions(), **fuzz.to_json()}
+        given.out.write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")
+        page = PAGE.format(given=given, table=fuzz.table())
+        given.out.with_suffix(".md").write_text(page, encoding="utf-8")
     return 1 if fuzz.faults else 0
 
 
