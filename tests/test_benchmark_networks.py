@@ -150,6 +150,22 @@ def record(run, error, finite=True, arrays="a"):
     return {"run": asdict(run), **numbers, "sizes": sizes, "arrays": arrays, **paced}
 
 
+def test_the_pace_of_the_other_side_is_taken_in_the_same_process(monkeypatch):
+    paces = iter([2.0, 1.5])
+    monkeypatch.setattr(protocol, "pace", lambda cell, run: next(paces))
+    monkeypatch.setattr(protocol.oneshot, "first_rung", lambda cell: {"cpu_seconds": 1.0})
+    run = Run("heat", "SW", 0, protocol.FIRST, paced=True)
+    found = protocol.execute(run)
+    assert found["rival_ms"] == 1.5
+    rival = {"run": asdict(Run("heat", "SW", 0, RIVAL, iterations=200))}
+    assert limits.rival_seconds(found, rival) == pytest.approx(0.3)
+    assert "rival_ms" not in protocol.execute(Run("heat", "SW", 0, protocol.FIRST))
+
+
+def test_an_iteration_takes_time():
+    assert protocol.pace(cells.drawn("heat", "SW", 0), Run("heat", "SW", 0, OURS)) > 0
+
+
 def test_lost_seeds_count_and_are_listed():
     records = [record(Run("heat", "SW", k, OURS), 0.001, finite=k != 1) for k in range(3)]
     records.append(record(Run("heat", "SW", 0, RIVAL, iterations=2000), 2.0))

@@ -101,10 +101,11 @@ def clean_rows(task, found, wanted):
 
 def _whole_ladder(task, found, cell):
     """CPU seconds to NDCN's error: asked where ours is far below it."""
+    theirs = found.by.get((cell, RIVAL), {})
     seconds = [
-        rival_seconds(one) / max(one["cpu_seconds"], 1e-9)
+        rival_seconds(one, theirs[seed]) / max(one["cpu_seconds"], 1e-9)
         for seed, one in sorted(found.by.get((cell, OURS), {}).items())
-        if "rival_ms" in one and seed in found.shared(cell)
+        if "rival_ms" in one and seed in theirs
     ]
     lower = min([*found.ratio(cell, "extrap"), *found.ratio(cell, "interp")], default=None)
     limit = FASTER if found.whole and lower is not None and lower >= LOWER else None
@@ -123,7 +124,7 @@ def _first_rung(task, found, cell):
         enough = (one for one in ours[seed]["sizes"] if _no_worse(one, rival))
         size = next(enough, None)
         if size is not None:
-            ratios.append(rival_seconds(ours[seed]) / max(size["cpu_seconds"], 1e-9))
+            ratios.append(rival_seconds(ours[seed], rival) / max(size["cpu_seconds"], 1e-9))
     # the size is the first no worse than NDCN on the hidden stamps: a time to that error, no choice
     note = f"suffices in {len(ratios)} of {len(seeds)} seeds" if seeds else ""
     what = f"{cell}: CPU to NDCN's final error, NDCN / first rung"
@@ -131,9 +132,9 @@ def _first_rung(task, found, cell):
     task.row(what, ratios, median=limit, least=True, unit=" ×", note=note)
 
 
-def rival_seconds(one):
+def rival_seconds(ours, theirs):
     """What NDCN's training would have taken in the process of a run of ours."""
-    return ITERATIONS * one["rival_ms"] / 1e3
+    return theirs["run"]["iterations"] * ours["rival_ms"] / 1e3
 
 
 def _no_worse(one, rival):

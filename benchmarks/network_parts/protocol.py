@@ -33,6 +33,7 @@ class Run:
         noise: Part of the mean size of the states.
         clean_start: Whether the first state has none.
         iterations: Of NDCN; zero for ours.
+        paced: Whether NDCN's pace is taken before and after, in the same process.
     """
 
     dynamics: str
@@ -42,6 +43,7 @@ class Run:
     noise: float = 0.0
     clean_start: bool = True
     iterations: int = 0
+    paced: bool = False
 
     @property
     def cell(self):
@@ -65,10 +67,11 @@ def runs(wanted, seeds, rival_seeds, iterations, noisy=False):
             for kind in kinds:
                 if seed < rival_seeds:
                     found.append(Run(dynamics, graph, seed, RIVAL, *kind, iterations))
-                if seed < min(rival_seeds, seeds) and not noisy and dynamics != "mutualistic":
-                    found.append(Run(dynamics, graph, seed, FIRST, *kind))
+                both = seed < min(rival_seeds, seeds) and not noisy and dynamics != "mutualistic"
+                if both:
+                    found.append(Run(dynamics, graph, seed, FIRST, *kind, paced=True))
                 if seed < seeds:
-                    found.append(Run(dynamics, graph, seed, OURS, *kind))
+                    found.append(Run(dynamics, graph, seed, OURS, *kind, paced=both))
     return found
 
 
@@ -76,16 +79,15 @@ def execute(run):
     """Do one run, in one thread; its record."""
     torch.set_num_threads(1)
     cell = cells.drawn(run.dynamics, run.graph, run.seed, run.noise, run.clean_start)
+    before = pace(cell, run) if run.paced else None
     began = time.monotonic()
     if run.method == RIVAL:
         result = ndcn.trained(cell, run.dynamics, run.seed, run.iterations)
     else:
-        paced = run.seed < RIVAL_SEEDS and not run.noise and run.dynamics != "mutualistic"
-        before = pace(cell, run) if paced else None
         result = (oneshot.first_rung if run.method == FIRST else learned)(cell)
-        if before is not None:
-            result["rival_ms"] = min(before, pace(cell, run))
     wall = time.monotonic() - began
+    if before is not None:
+        result["rival_ms"] = min(before, pace(cell, run))
     extra = {"arrays": cell.digest, "wall_seconds": wall, "load": os.getloadavg()[0]}
     return {"run": asdict(run), **plain(result), **extra}
 

@@ -58,7 +58,7 @@ class Catalog:
         """The plugin that offers a component, or that a component of no kind came with."""
         if cls.__name__ in self.offers and self.offers[cls.__name__][0] is cls:
             return self.offers[cls.__name__][1]
-        for plugin in self.plugins:
+        for plugin in (one for one in self.plugins if one.status == "ok"):
             if inside(cls.__module__ + ".", [plugin.module.split(".")[0].split(":")[0]]):
                 return plugin
         return None
@@ -117,9 +117,12 @@ class Catalog:
         for cls in below(Component):
             if class_path(cls) == name and inside(name, self.modules()):
                 return cls
-        for cls in self.parts():
-            if cls.__name__ == name:
-                return cls
+        alike = [cls for cls in self.parts() if cls.__name__ == name]
+        if len(alike) > 1:
+            paths = " and ".join(map(class_path, alike))
+            raise ConfigError(f"{name} may be {paths}; write which.")
+        if alike:
+            return alike[0]
         raise ConfigError(self.refused(name) if self._foreign(name) else self.unknown(name, kind))
 
     def _foreign(self, name: str) -> bool:

@@ -32,7 +32,7 @@ def parts_in(packages: Iterable[str]) -> list[type[Component]]:
         and not inspect.isabstract(cls)
         and inside(class_path(cls), packages)
     }
-    return sorted(found, key=lambda cls: cls.__name__)
+    return sorted(found, key=lambda cls: (cls.__name__, class_path(cls)))
 
 
 def base_of(part: type[Component]) -> type[Component]:
@@ -47,7 +47,7 @@ def wanted(argument: str, components: Iterable[type[Component]]) -> type[Compone
     for cls in components:
         try:
             hint = typing.get_type_hints(cls.__init__).get(argument)
-        except (NameError, TypeError, AttributeError):
+        except Exception:  # a stranger's annotation, of which nothing is known
             continue
         for one in (hint, *typing.get_args(hint)):
             if inspect.isclass(one) and issubclass(one, Component):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Self
 
@@ -104,15 +103,6 @@ class CoupledSeries(VectorField):
                 one.coefficients.copy_(0.1 * torch.randn(one.coefficients.shape, generator=rng))
         return made
 
-    def side_by_side(self, candidates: Tensor) -> CoupledSeries:
-        """The basis with several sets of coefficients ``[m, K, dim]``.
-
-        Its `forward` takes the rows of m copies of a topology, one for each set.
-        """
-        found = copy.copy(self)
-        found._parameters = {"coefficients": nn.Parameter(candidates.clone(), requires_grad=False)}
-        return found
-
     @torch.no_grad()
     def measure(self, x: Tensor, node_attr: Tensor | None = None) -> None:
         """Take ranges and knots from samples ``[samples, dim]``, scales of parameters of nodes."""
@@ -130,7 +120,7 @@ class CoupledSeries(VectorField):
         own = _times(self.self_basis.values(x), given)
         # over a, then over b: no [rows, P²] is made
         lever = self._lever(_times(pair, given), felt.shape[1])
-        slope = _by(own, by_self) + (felt[..., None] * lever).sum(1)
+        slope = own @ by_self + (felt[..., None] * lever).sum(1)
         if transformed() or torch.compiler.is_compiling() or bool(self.outside(x, topology).any()):
             off, pull = self._pull(x, given)
             slope = slope + off * pull
@@ -178,11 +168,9 @@ class CoupledSeries(VectorField):
         """How far out each column is, and the slope that pulls it back, ``[rows, dim]``."""
         basis, (by_self, _) = self.self_basis, self._weights()
         steep = basis.edge.repeat(1, 1 + len(self.node), 1)
-        sets = by_self if by_self.ndim == 3 else by_self[None]
-        each = (steep * sets[:, None]).unflatten(2, (1 + len(self.node), -1)).sum(3)
-        each = each[:, None].expand(-1, len(x) // len(sets), -1, -1, -1).flatten(0, 1)
-        rest = each[:, :, 0] if given is None else torch.einsum("ream,ra->rem", each, given)
-        low, high = rest.nan_to_num().clamp_max(0.0).unbind(1)
+        each = (steep * by_self).unflatten(1, (1 + len(self.node), -1)).sum(2)
+        rest = each[:, 0] if given is None else torch.einsum("eam,ra->erm", each, given)
+        low, high = rest.nan_to_num().clamp_max(0.0)
         off = x - x.maximum(basis.low).minimum(basis.high)
         none = torch.zeros_like(off)
         return off, torch.where(off < 0, low, torch.where(off > 0, high, none))
@@ -207,21 +195,14 @@ class CoupledSeries(VectorField):
     def _lever(self, receiver: Tensor, size: int) -> Tensor:
         """What each function of a neighbour moves a node by, ``[rows, P, dim]``."""
         _, by_pair = self._weights()
-        return _by(receiver, by_pair.flatten(-2)).reshape(len(receiver), size, self.dim)
+        return (receiver @ by_pair.flatten(-2)).reshape(len(receiver), size, self.dim)
 
     def _weights(self) -> tuple[Tensor, Tensor]:
-        """Of s ``[..., S, dim]`` and of pairs ``[..., P, P, dim]``, the first P times 1 + node."""
+        """Of s ``[S, dim]`` and of pairs ``[P, P, dim]``, the first P times 1 + node."""
         each, size = 1 + len(self.node), self.pair_basis.size
-        split, (*sets, _, dim) = each * self.self_basis.size, self.coefficients.shape
-        pairs = self.coefficients[..., split:, :].reshape(*sets, each * size, size, dim)
-        return self.coefficients[..., :split, :], pairs
-
-
-def _by(values: Tensor, weights: Tensor) -> Tensor:
-    """Values ``[rows, K]`` by weights ``[K, c]``, or by ``[m, K, c]``, a set for each copy."""
-    if weights.ndim == 2:
-        return values @ weights
-    return (values.unflatten(0, (len(weights), -1)) @ weights).flatten(0, 1)
+        split = each * self.self_basis.size
+        pairs = self.coefficients[split:].reshape(each * size, size, self.dim)
+        return self.coefficients[:split], pairs
 
 
 def _times(values: Tensor, given: Tensor | None) -> Tensor:

@@ -156,7 +156,7 @@ class Fuzz:
 
 PAGE = """# Spoilt input
 
-`python -m tests.faults.fuzz --inputs {given.inputs} --seed {given.seed}`; columns are exit codes.
+`python -m tests.faults.fuzz {words}`; columns are exit codes.
 
 ```text
 {table}
@@ -235,8 +235,11 @@ def main(argv=None):
     if given.out:
         body = {"seed": given.seed, "seconds_in_all": round(time.monotonic() - began, 1)}
         body |= {"versions": versions(), **fuzz.to_json()}
-        given.out.write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")
-        page = PAGE.format(given=given, table=fuzz.table())
+        given.out.with_suffix(".json").write_text(
+            json.dumps(body, indent=2) + "\n", encoding="utf-8"
+        )
+        words = " ".join(sys.argv[1:] if argv is None else argv)
+        page = PAGE.format(words=words, table=fuzz.table())
         given.out.with_suffix(".md").write_text(page, encoding="utf-8")
     return 1 if fuzz.faults else 0
 

@@ -53,7 +53,7 @@ def _allotted(mine: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs
 def _read(path: Path) -> str:
     """A file of the kernel; empty where there is none."""
     try:
-        return path.read_text(encoding="ascii")
+        return path.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return ""
 

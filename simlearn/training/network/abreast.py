@@ -39,30 +39,41 @@ SMALL = 1e-4  # of all squares: the best counts as at least so bad
 PATIENT = 10.0  # times the steps of the others that it may take in all
 
 
-def errors_of(model: CoupledSeries, candidates: Tensor, data: Sequence[Data]) -> Tensor:
+@np.errstate(all="ignore")
+def errors_of(
+    model: CoupledSeries, candidates: Tensor, data: Sequence[Data], worse: float = WORSE
+) -> Tensor:
     """Errors of whole rollouts by each set of coefficients ``[m, K, dim]``, as of `error_of`.
 
     Returns:
-        ``[m]``; infinite where a rollout is lost, where it is hopeless beside the best, and where
-        it needs much shorter steps than the others and is worse than the best of them.
+        ``[m]``; infinite where a rollout is lost, where its squares are ``worse`` times those of
+        the best so far, and where it needs much shorter steps than the others and is worse than
+        the best of them, or takes `PATIENT` times their steps.
     """
-    squares = candidates.new_zeros(len(candidates))
+    squares, dropped = np.zeros(len(candidates)), False
     size = sum(one.size for one in data) or 1.0
     for one in data:
-        members = Abreast(model, candidates, one)
-        with np.errstate(all="ignore"):
-            found, slow = _rolled(members)
-        for k in slow.nonzero().flatten().tolist():
-            others = (squares + found)[~slow]
-            most = float(others.min()) - float(squares[k]) if len(others) else math.inf
-            found[k] = _alone(model, candidates[k], one, most, PATIENT * members.taken)
-        squares = squares + found
-    return (squares / size).sqrt()
+        left = np.isfinite(squares).nonzero()[0]
+        if not len(left):
+            break
+        members = Abreast(model, candidates[left], one)
+        found, slow = _rolled(members, squares[left], worse, size)
+        dropped |= members.dropped
+        total = squares[left] + found
+        for k in slow.nonzero()[0].tolist():
+            most = float(total[~slow].min(initial=math.inf)) - float(squares[left[k]])
+            patience = PATIENT * members.taken if math.isfinite(most) else math.inf
+            total[k] += _alone(model, candidates[left[k]], one, most, patience)
+        squares[left] = total
+    if dropped and not np.isfinite(squares).any():  # the best was lost after all
+        return errors_of(model, candidates, data, math.inf)
+    return torch.from_numpy(np.sqrt(squares / size))
 
 
 def _alone(
     model: CoupledSeries, candidate: Tensor, data: Data, most: float, patience: float
 ) -> float:
+    """Its squares; infinite where they are above ``most``."""
     model.coefficients.copy_(candidate)
     x = path(model, data, most, patience)
     return math.inf if len(x) < len(data.t) else replace(data, x=x - data.x).size
@@ -79,7 +90,7 @@ class Abreast:
 
     def __init__(self, model: CoupledSeries, candidates: Tensor, data: Data):
         self.data, self.lean = data, Lean(model, data.topology, candidates)
-        self.taken = 0  # steps
+        self.taken, self.dropped = 0, False  # steps; whether a member was, for its error
         self.left, count = np.arange(len(candidates)), len(candidates)
         duration, largest = float(data.t[-1] - data.t[0]), float(data.x[0].abs().max())
         self.shortest, self.longest = SHORTEST * duration, LONGEST * duration
@@ -135,11 +146,18 @@ class Abreast:
             self.lean.only(kept)
 
 
-def _rolled(members: Abreast) -> tuple[Tensor, Tensor]:
-    """Sums of squared errors ``[m]``, infinite where lost, and which members are too slow."""
+def _rolled(members: Abreast, before: Array, worse: float, size: float) -> tuple[Array, Any]:
+    """Sums of squared errors ``[m]``, infinite where lost, and which members are too slow.
+
+    Args:
+        members: At the start.
+        before: Their squares in other data.
+        worse: Times the squares of the best, above which a member is dropped.
+        size: Of the states of all data.
+    """
     data, count = members.data, len(members.left)
     squares, slow = np.zeros(count), np.zeros(count, dtype=bool)
-    true, size, age = data.x.numpy(), data.size, 0
+    true, age = data.x.numpy(), 0
     for k, (at, end) in enumerate(pairwise(data.t.tolist()), start=1):
         while end - at > 1e-12 * members.longest / LONGEST and len(members.left):
             if age % LOOK == 0:
@@ -155,11 +173,12 @@ def _rolled(members: Abreast) -> tuple[Tensor, Tensor]:
             members.step(length)
             at += length
             members.only(np.abs(members.x).max((1, 2)) <= data.largest)
-        missed = np.square(members.x - true[k]).sum((1, 2))
-        squares[members.left] += data.at(k) * missed
-        if len(members.left):
-            so_far = squares[members.left]
-            members.only(so_far <= WORSE * max(so_far.min(), SMALL * size))
+        squares[members.left] += data.at(k) * np.square(members.x - true[k]).sum((1, 2))
+        total = (before + squares)[members.left]
+        near = total <= worse * max(total.min(initial=math.inf), SMALL * size)
+        members.dropped |= not near.all()
+        members.only(near)
     lost = np.setdiff1d(np.arange(count), members.left)
-    squares[lost] = np.inf
-    return torch.from_numpy(squares), torch.from_numpy(slow)
+    squares[lost] = math.inf
+    squares[slow] = 0.0  # what it is alone comes to it
+    return squares, slow

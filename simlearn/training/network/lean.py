@@ -57,7 +57,7 @@ class Lean:
         by_self = sets[:, :split].reshape(len(sets), each, self.own.size, self.dim)
         self.by_self = by_self
         # functions of a node by all that they add to: [m, S, each · dim]
-        wide = by_self.transpose(0, 2, 1, 3).reshape(len(sets), self.own.size, -1)
+        wide = by_self.transpose(0, 2, 1, 3).reshape(len(sets), self.own.size, each * self.dim)
         simple = np.concatenate([wide[:, : self.own.first], wide[:, self.own.last :]], axis=1)
         self.simple = np.ascontiguousarray(simple)
         self.table = self._table(wide[:, self.own.first : self.own.last])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from simlearn.dynamics.coupledseries import CoupledSeries
@@ -78,6 +79,7 @@ class Level:
 
 
 @torch.no_grad()
+@np.errstate(all="ignore")  # what overflows is a lost rollout
 def climbed(
     data: Sequence[Data], kind: Kind = Kind(), told: Callable[[str], None] = lambda line: None
 ) -> tuple[Level | None, list[dict[str, Any]]]:

@@ -18,6 +18,7 @@ from simlearn.training.network.lean import Lean
 NODES = 5  # of Gauss-Legendre in an interval
 FEWEST, MOST, FIRST = 2, 12, 24  # Runge-Kutta steps in an interval along the field's own path
 UNSEEN = 1e-18  # of the largest sum of squares of a column
+BLOCK = 500_000  # numbers of columns at a time: more leave the cache, and memory
 ACCURATE = 0.7  # step times the spectral radius
 
 
@@ -58,8 +59,8 @@ def along_data(field: CoupledSeries, data: Data) -> Normal:
     curve = PchipInterpolator(times, data.x.numpy(), axis=0)
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     for k, gap in enumerate(np.diff(times)):
-        columns = lean.columns(curve(times[k] + gap * (1 + nodes) / 2))
-        total = np.tensordot(weights * gap / 2, columns.reshape(NODES, -1, columns.shape[1]), 1)
+        states = curve(times[k] + gap * (1 + nodes) / 2)
+        total, _ = _summed(lean, states, weights * gap / 2)
         found.add(torch.from_numpy(total), data.x[k + 1] - data.x[k])
     return found
 
@@ -94,11 +95,23 @@ def along_own(field: CoupledSeries, data: Data) -> Normal | None:
 
 def _integral(lean: Lean, states: Array, lengths: Array) -> Array:
     """Of the columns over parts of an interval, by Simpson's rule on cubics through the states."""
-    shape = (len(states), states.shape[1], -1)
-    columns = lean.columns(states).reshape(shape)
-    slopes, h = columns @ lean.sets[0], lengths[:, None, None]
-    middle = (states[:-1] + states[1:]) / 2 + h / 8 * (slopes[:-1] - slopes[1:])
-    between = lean.columns(middle).reshape(len(middle), states.shape[1], -1)
+    h = lengths[:, None, None]
     ends = np.append(lengths, 0.0) + np.append(0.0, lengths)
-    found: Array = np.tensordot(ends / 6, columns, 1) + np.tensordot(lengths * 2 / 3, between, 1)
-    return found
+    found, slopes = _summed(lean, states, ends / 6)
+    middle = (states[:-1] + states[1:]) / 2 + h / 8 * (slopes[:-1] - slopes[1:])
+    return found + _summed(lean, middle, lengths * 2 / 3)[0]
+
+
+def _summed(lean: Lean, states: Array, weights: Array) -> tuple[Array, Array]:
+    """Weighted columns of several states, ``[rows, K]``, and dx/dt inside the range at each.
+
+    No more of them are made at a time than memory has room for.
+    """
+    found = np.zeros((lean.rows, lean.sets.shape[1]))
+    slopes, each = np.empty_like(states), max(1, BLOCK // found.size)
+    for begin in range(0, len(states), each):
+        part = slice(begin, begin + each)
+        columns = lean.columns(states[part]).reshape(-1, *found.shape)
+        slopes[part] = columns @ lean.sets[0]
+        found += np.tensordot(weights[part], columns, 1)
+    return found, slopes

@@ -178,7 +178,7 @@ def group(folder, **files):
 def test_what_a_container_leaves_is_the_least_of_its_groups(tmp_path):
     """Version 2: a group has the limits of all above it; files in memory can be dropped."""
     mine, root = tmp_path / "cgroup", tmp_path / "fs"
-    mine.write_text("0::/job/step\n")
+    mine.write_bytes(b"0::/job/step\n")
     group(root / "job/step", max="max", current="700")
     group(root / "job", max="1000", current="800", stat="anon 400\ninactive_file 250")
     assert _allotted(mine, root) == 1000 - 800 + 250
@@ -195,6 +195,11 @@ def test_groups_of_the_first_version_count_too(tmp_path):
     told = {"limit_in_bytes": 900, "usage_in_bytes": 500, "stat": "total_inactive_file 100"}
     group(root / "memory", **told)
     assert _allotted(mine, root) == 500
+
+
+def test_names_of_groups_may_be_any_bytes(tmp_path):
+    (tmp_path / "cgroup").write_bytes(b"0::/j\xf6b\n")
+    assert _allotted(tmp_path / "cgroup", tmp_path) == float("inf")
 
 
 def test_where_there_are_no_groups_nothing_is_taken_away(tmp_path):

@@ -1,6 +1,7 @@
 """Rollouts side by side are those of each member alone."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from simlearn.dynamics.coupledseries import CoupledSeries
 from simlearn.state import Graph, Topology
 from simlearn.training.network.abreast import errors_of
-from simlearn.training.network.course import Data
+from simlearn.training.network.course import Data, path
 from simlearn.training.network.fit import error_of
 
 
@@ -28,20 +29,6 @@ def drawn(**kind):
 
 
 KINDS = [{"own": 4, "pair": 0}, {"dim": 2, "own": 5, "pair": 4, "angles": [0]}, {"node": [0]}]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_members_side_by_side_move_as_they_do_alone(kind):
-    model, sets, data = drawn(**kind)
-    rng = torch.Generator().manual_seed(3)
-    states = 3 * torch.randn(
-        5, *data.x[0].shape, generator=rng, dtype=torch.float64
-    )  # inside and outside
-    together = model.side_by_side(sets)(0.0, states.flatten(0, 1), data.topology.repeat(5))
-    for k, one in enumerate(sets):
-        model.coefficients.copy_(one)
-        alone = model(0.0, states[k], data.topology)
-        torch.testing.assert_close(together.unflatten(0, (5, -1))[k], alone, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -72,3 +59,77 @@ def test_a_stiff_member_is_followed_alone():
     found = errors_of(model, sets, [data])
     assert int(found.argmin()) == 2
     assert float(found[2]) == pytest.approx(error_of(model, [data]), rel=1e-5)
+
+
+def lost(*sets):
+    """Sets that run away at once."""
+    for one in sets:
+        one.zero_()
+        one[0] = 1e4
+
+
+def test_where_all_are_lost_all_errors_are_infinite():
+    model, sets, data = drawn(own=4, pair=4)
+    lost(*sets)
+    assert errors_of(model, sets, [data]).isinf().all()
+    assert errors_of(model, sets * math.nan, [data, data.until(10)]).isinf().all()
+
+
+def test_who_is_hopeless_beside_the_best_is_dropped():
+    """The best one's error stays what it is; of the hopeless one nothing is told."""
+    model, sets, data = drawn(own=4, pair=4)
+    model.coefficients.copy_(sets[0])
+    data.x.copy_(path(model, data))
+    sets = sets[:2].clone()
+    sets[1, 0] += 50.0
+    found = errors_of(model, sets, [data])
+    assert float(found[0]) < 1e-5
+    assert float(found[1]) == math.inf
+    whole = errors_of(model, sets, [data], math.inf)
+    model.coefficients.copy_(sets[1])
+    assert float(whole[1]) == pytest.approx(error_of(model, [data]), rel=1e-4)
+
+
+def test_the_best_is_that_of_all_data():
+    """Each of two members follows another piece of the data; the pieces are not of one weight."""
+    model, sets, data = drawn(own=4, pair=0)
+    sets = torch.zeros_like(sets[:2])
+    sets[1, 1] = -3.0
+    one, two = (replace(data, x=data.x.clone()) for _ in range(2))
+    for piece, coefficients in ((one, sets[0]), (two, sets[1])):
+        model.coefficients.copy_(coefficients)
+        piece.x.copy_(path(model, piece))
+    two.x.mul_(1e-2)
+    found = errors_of(model, sets, [one, two])
+    model.coefficients.copy_(sets[0])
+    assert float(found[0]) == pytest.approx(error_of(model, [one, two]), rel=1e-5)
+
+
+def test_a_leader_that_is_lost_in_the_end_takes_nobody_with_it():
+    model, sets, data = drawn(own=4, pair=0)
+    sets = torch.zeros_like(sets[:2])
+    sets[0, 1] = 40.0  # follows nobody, and runs away late where it starts at nothing
+    data.x.zero_()
+    data.x[0] = 1e-12
+    data.x[1:] = 1e-3
+    data.x[-1] = 1.0
+    wanted = []
+    for one in sets:
+        model.coefficients.copy_(one)
+        wanted.append(error_of(model, [data]))
+    assert wanted[0] == math.inf
+    found = errors_of(model, sets, [data])
+    assert float(found[1]) == pytest.approx(wanted[1], rel=1e-5)
+
+
+def test_a_good_slow_member_is_followed_to_its_end_where_the_fast_are_lost():
+    model, sets, data = drawn(own=4, pair=0)
+    sets = torch.zeros_like(sets[:3])
+    sets[0, 1], sets[1, 0], sets[2, 0] = -400.0, 40.0, 44.0
+    data.x[1:] *= 1e-3
+    model.coefficients.copy_(sets[0])
+    assert errors_of(model, sets, [data]).tolist() == [
+        pytest.approx(error_of(model, [data]), rel=1e-5),
+        math.inf,
+        math.inf,
+    ]
