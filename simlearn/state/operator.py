@@ -89,15 +89,15 @@ class Csr:
 
     def matrix(self, weight: Tensor) -> Tensor:
         """Sparse, with a weight ``[E]`` for each edge of ``edge_index``."""
+        return self.filled(weight.index_select(0, self.edge))
+
+    def filled(self, values: Tensor) -> Tensor:
+        """Sparse, with values ``[E]`` in its own order."""
         rows = len(self.start) - 1
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
             return torch.sparse_csr_tensor(
-                self.start,
-                self.column,
-                weight.index_select(0, self.edge),
-                (rows, rows),
-                check_invariants=False,
+                self.start, self.column, values, (rows, rows), check_invariants=False
             )
 
 

@@ -35,9 +35,9 @@ class Tangent:
             return
         row = (target[:, None, None] * field.dim + each[:, None]).expand(-1, field.dim, field.dim)
         column = (source[:, None, None] * field.dim + each).expand(-1, field.dim, field.dim)
-        csr = Csr.of(row.flatten(), column.flatten(), self.size)
-        self.start, self.column, self.row = csr.start, csr.column, csr.rows()
-        self.weight = weight.repeat_interleave(field.dim**2)[csr.edge]
+        self.csr = Csr.of(row.flatten(), column.flatten(), self.size)
+        self.row = self.csr.rows()
+        self.weight = weight.repeat_interleave(field.dim**2)[self.csr.edge]
 
     def at(self, jet: Tangents) -> Callable[[Tensor], Tensor]:
         """The product by the matrix at a state, ``[rows · dim, k]`` to the same."""
@@ -48,11 +48,8 @@ class Tangent:
             blocks = matrix.view(len(own), self.dim, len(own), self.dim)
             blocks.diagonal(dim1=0, dim2=2).add_(own.permute(1, 2, 0))
             return matrix.__matmul__
-        parts = lever.index_select(0, self.row) * slope.index_select(0, self.column)
-        values = parts.sum(-1).mul_(self.weight)
-        matrix = torch.sparse_csr_tensor(
-            self.start, self.column, values, (self.size, self.size), check_invariants=False
-        )
+        parts = lever.index_select(0, self.row) * slope.index_select(0, self.csr.column)
+        matrix = self.csr.filled(parts.sum(-1).mul_(self.weight))
 
         def product(s: Tensor) -> Tensor:
             by_self = (own @ s.unflatten(0, (-1, self.dim))).flatten(0, 1)

@@ -1,5 +1,8 @@
 """The coupled series in NumPy gives the numbers of that in tensors."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -95,3 +98,19 @@ def test_the_tangent_as_a_matrix(drawn, full, monkeypatch):
         direction = along[:, k].reshape(at.shape)
         _, wanted = torch.func.jvp(lambda y: series(0.0, y, topology), (at,), (direction,))
         torch.testing.assert_close(found.reshape(at.shape), wanted, rtol=1e-10, atol=1e-10)
+
+
+def test_nothing_is_told_of_sparse_tensors_that_are_new_to_torch():
+    """It warns once in a process, whoever makes the first one."""
+    line = (
+        "import torch; from simlearn.state import Graph, Topology;"
+        "from simlearn.dynamics.coupledseries import CoupledSeries;"
+        "from simlearn.training.network.lean import Lean;"
+        "from simlearn.training.network.tangent import Tangent;"
+        "t = Topology(Graph(torch.tensor([[0, 1], [1, 2]]), 90)); s = CoupledSeries();"
+        "x = torch.rand(1, 90, 1, dtype=torch.float64); s.measure(x[0]);"
+        "p = Tangent(s, t).at(Lean(s, t).jet(x.numpy())); print(p(x[0]).shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert "90" in done.stdout
