@@ -18,7 +18,7 @@ from simlearn.training.network.weak import Normal, along_data, along_own
 RIDGES = 10.0 ** torch.arange(-12, -1, dtype=torch.float64)
 AGAIN = 2  # times that the weak form is solved along own paths
 ITERATIONS = 15
-TRIES = 8  # of an iteration, each with ten times the damping
+TRIES = 14  # of an iteration, each with ten times the damping, from hardly any to steepest descent
 PROMISING = 0.03  # error of the weak form above which own paths do not help it
 ENOUGH = 0.02  # part of the cost: a gain that is not worth another iteration
 FREE = 3e-6  # of the states: an error that coefficients as large as the rates of the data cost

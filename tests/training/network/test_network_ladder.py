@@ -260,3 +260,22 @@ def test_a_fit_that_cannot_begin_keeps_what_it_was_given(heat, monkeypatch):
 )
 def test_the_size_that_is_fitted_first(errors, first):
     assert levels._first(errors) == first
+
+
+def test_an_iteration_finds_a_short_step_where_longer_ones_are_lost(heat, monkeypatch):
+    """Stiff transients lose all but tiny steps; damping goes on until steps are such."""
+    (data,) = gathered(heat)
+    data = data.until(4)
+    field = series(data, size=0.0)
+    gram, right, cost = fit._system(field, [data])
+    whole = fit._solved(gram, right, 1e-9).norm()
+    known = fit.error_of
+
+    def lost_afar(model, data, most=math.inf):
+        return known(model, data, most) if model.coefficients.norm() < 1e-3 * whole else math.inf
+
+    monkeypatch.setattr(fit, "error_of", lost_afar)
+    _, error, gain = fit._iterated(field, [data], (gram, right, cost), 1e-9)
+    assert gain > 0
+    assert error < 1
+    assert 0 < float(field.coefficients.norm()) < 1e-3 * whole
