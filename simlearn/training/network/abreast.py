@@ -92,10 +92,9 @@ class Abreast:
         self.data, self.lean = data, Lean(model, data.topology, candidates)
         self.taken, self.dropped = 0, False  # steps; whether a member was, for its error
         self.left, count = np.arange(len(candidates)), len(candidates)
-        duration, largest = float(data.t[-1] - data.t[0]), float(data.x[0].abs().max())
-        self.shortest, self.longest = SHORTEST * duration, LONGEST * duration
-        self.least = LITTLE * (float(data.x.abs().max()) or 1.0)
-        self.near = NEAR * (largest or 1.0)
+        self.shortest, self.longest = SHORTEST * data.duration, LONGEST * data.duration
+        self.least = LITTLE * (data.largest or 1.0)
+        self.near = NEAR * (float(data.x[0].abs().max()) or 1.0)
         rng = torch.Generator().manual_seed(0)
         vector = torch.randn(data.x[0].shape, generator=rng, dtype=data.x.dtype)
         self.vector = np.tile(vector.numpy(), (count, 1, 1))
@@ -159,7 +158,7 @@ def _rolled(members: Abreast, before: Array, worse: float, size: float) -> tuple
     squares, slow = np.zeros(count), np.zeros(count, dtype=bool)
     true, age = data.x.numpy(), 0
     for k, (at, end) in enumerate(pairwise(data.t.tolist()), start=1):
-        while end - at > 1e-12 * members.longest / LONGEST and len(members.left):
+        while end - at > 1e-12 * data.duration and len(members.left):
             if age % LOOK == 0:
                 members.look()
             age += 1
@@ -172,7 +171,7 @@ def _rolled(members: Abreast, before: Array, worse: float, size: float) -> tuple
             length = pieces(end - at, float(h[kept].min()))
             members.step(length)
             at += length
-            members.only(np.abs(members.x).max((1, 2)) <= data.largest)
+            members.only(np.abs(members.x).max((1, 2)) <= data.bound)
         squares[members.left] += data.at(k) * np.square(members.x - true[k]).sum((1, 2))
         total = (before + squares)[members.left]
         near = total <= worse * max(total.min(initial=math.inf), SMALL * size)

@@ -41,23 +41,41 @@ class Data:
         x: ``[steps, rows, dim]``, the first of which a path starts from.
         topology: Of the rows.
         weight: How much each time counts, ``[steps]``; all the same where it is None.
+        whole: What it is a piece of.
     """
 
     t: Tensor
     x: Tensor
     topology: Topology
     weight: Tensor | None = None
+    whole: Data | None = None
     _made: dict[Any, Tangent] = dataclasses.field(default_factory=dict)
 
     @property
-    def largest(self) -> float:
-        """A component beyond which a path is lost."""
-        return BEYOND * float(self.x.abs().max())
+    def duration(self) -> float:
+        """From the first time to the last, of the whole."""
+        t = (self.whole or self).t
+        return float(t[-1] - t[0])
 
-    def until(self, steps: int) -> Data:
-        """Its beginning."""
-        weight = None if self.weight is None else self.weight[:steps]
-        return Data(self.t[:steps], self.x[:steps], self.topology, weight, self._made)
+    @property
+    def largest(self) -> float:
+        """The largest component of the whole."""
+        return float((self.whole or self).x.abs().max())
+
+    @property
+    def bound(self) -> float:
+        """A component beyond which a path is lost."""
+        return BEYOND * self.largest
+
+    def pieces(self, length: int, every: int = 1) -> list[Data]:
+        """Pieces of so many intervals, each with a start of its own; the first of every so many."""
+        found = []
+        for begin in range(0, len(self.t) - 1, length * every):
+            part = slice(begin, begin + length + 1)
+            weight = None if self.weight is None else self.weight[part]
+            whole = self.whole or self
+            found.append(Data(self.t[part], self.x[part], self.topology, weight, whole, self._made))
+        return found
 
     def at(self, step: int) -> float:
         """How much a time counts."""
@@ -86,10 +104,9 @@ class Stepper:
     def __init__(self, field: CoupledSeries, data: Data):
         self.data, self.tangent = data, data.tangent(field)
         self.lean = Lean(field, data.topology)
-        duration = float(data.t[-1] - data.t[0])
-        self.shortest, self.longest = SHORTEST * duration, LONGEST * duration
+        self.shortest, self.longest = SHORTEST * data.duration, LONGEST * data.duration
         self.bound, self.age, self.accurate = 0.0, 0, math.inf
-        self.least = LITTLE * (float(data.x.abs().max()) or 1.0)
+        self.least = LITTLE * (data.largest or 1.0)
         rng = torch.Generator().manual_seed(0)
         self.vector = torch.randn(self.tangent.size, 1, generator=rng, dtype=data.x.dtype)
 
@@ -150,11 +167,11 @@ def path(
     where it takes more than ``patience`` steps of the solver.
     """
     stepper, true, states = Stepper(field, data), data.x.numpy(), [data.x.numpy()[:1]]
-    times, allowed, missed, x = data.t.tolist(), data.largest, 0.0, states[0]
+    times, allowed, missed, x = data.t.tolist(), data.bound, 0.0, states[0]
     with np.errstate(all="ignore"):
         a = stepper.lean.rate(x)
         for k, (at, end) in enumerate(pairwise(times), start=1):
-            while end - at > 1e-12 * (times[-1] - times[0]):
+            while end - at > 1e-12 * data.duration:
                 h = stepper.length(x, a)
                 if not h or stepper.age > patience:
                     return torch.from_numpy(np.concatenate(states))
@@ -197,7 +214,7 @@ def sensitivities(field: CoupledSeries, data: Data) -> Iterator[tuple[Tensor, Te
         ``[rows, dim]`` and ``[rows · dim, K · dim]``.
     """
     stepper, x = Stepper(field, data), data.x.numpy()[:1]
-    times, allowed = data.t.tolist(), data.largest
+    times, allowed = data.t.tolist(), data.bound
     one = torch.eye(field.dim, dtype=data.x.dtype)
 
     def rates(x: Array, s: Tensor, look: bool = False) -> tuple[Array, Tensor]:
@@ -213,7 +230,7 @@ def sensitivities(field: CoupledSeries, data: Data) -> Iterator[tuple[Tensor, Te
     s = data.x.new_zeros(x.size, field.coefficients.numel())
     a, sa = rates(x, s, True)
     for at, end in pairwise(times):
-        while end - at > 1e-12 * (times[-1] - times[0]):
+        while end - at > 1e-12 * data.duration:
             h = stepper.limited(x, a)
             if not h:
                 return

@@ -93,12 +93,13 @@ def newton(
     model: CoupledSeries,
     observed: Observed,
     stages: list[dict[str, float | str]],
+    exact: float = EXACT,
 ) -> float:
     """Levenberg-Marquardt on whole trajectories, from the coefficients that are loaded.
 
     Coefficients about which the data say nothing are drawn to zero, so that on other graphs, too,
     they add nothing. Where stamps are kept aside for noise, those of the iteration that suits them
-    best are loaded.
+    best are loaded. It ends below an error of ``exact``.
     """
     data = observed.fitted
     apart, damping, missed = observed.noise > 0, 1e-9, math.inf
@@ -117,7 +118,7 @@ def newton(
         if not gain:
             break
         stages.append({"stage": "trajectories", "error": missed})
-        if gain < (ENOUGH if missed > CLOSE else WORTH) or missed < EXACT:
+        if gain < (ENOUGH if missed > CLOSE else WORTH) or missed < exact:
             break
     return _chosen(model, observed, least, chosen) if apart else missed
 

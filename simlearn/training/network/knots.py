@@ -86,7 +86,7 @@ class Functions:
         found = self._without_splines(place)
         if self.count:
             cell, f = self.cell(place)
-            found.reshape(-1)[self._spots(cell)] = powers(f) @ VALUES.T
+            found.reshape(-1)[self._spots(cell)] = blended(powers(f), VALUES)
         return found
 
     def _without_splines(self, place: Place) -> Array:
@@ -109,8 +109,8 @@ class Functions:
             cell, f = self.cell(place)
             steep = within / (np.sqrt(place.inside**2 + self.unit**2) * self.gap)
             spots, cubic = self._spots(cell), powers(f)
-            found.reshape(-1)[spots] = cubic @ VALUES.T
-            slope.reshape(-1)[spots] = (cubic @ SLOPES.T) * steep[..., None]
+            found.reshape(-1)[spots] = blended(cubic, VALUES)
+            slope.reshape(-1)[spots] = blended(cubic, SLOPES) * steep[..., None]
         return found, self._by_column(found, slope)
 
     def _by_column(self, found: Array, slope: Array) -> Array:
@@ -145,3 +145,8 @@ def powers(f: Array) -> Array:
     np.multiply(f, f, out=found[..., 2])
     np.multiply(found[..., 2], f, out=found[..., 3])
     return found
+
+
+def blended(cubic: Array, by: Array) -> Array:
+    """Polynomials ``[..., 4]`` of powers ``[..., 4]``: one product, not one for each row."""
+    return (cubic.reshape(-1, 4) @ by.T).reshape(cubic.shape)

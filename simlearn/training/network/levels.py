@@ -21,10 +21,11 @@ SIZES = ((4, 0), (10, 5), (12, 8))  # splines of a node and of a pair
 GOOD = 1e-3  # error from which on a weak form is fitted at once, and no larger size is tried
 ALLOWED = 1.1  # times the noise: as close as data kept aside can be followed
 PLAUSIBLE = 3.0  # times the noise: a weak form from which on trajectories are fitted at once
-POOR = 0.03  # error of a weak form above which a growing horizon from zero is the better start
+POOR = 0.03  # error of a weak form above which pieces of the trajectories are fitted first
 ALIKE = 4.0  # times the least error of weak forms that are all poor
-HORIZONS = 2  # factor by which a horizon that starts at two stamps grows
-HOPELESS = 0.3  # error on the first stamps above which nothing of the kind moves the data
+PIECES = ((1, 2), (4, 2), (16, 1))  # intervals of one, and every so many pieces that are fitted
+CLEAR = 5e-4  # error of pieces below which longer ones follow
+HOPELESS = 0.3  # error of single intervals above which nothing of the kind moves the data
 SMALLER = 0.9  # of the error of a smaller basis that a larger one has to reach
 
 
@@ -89,8 +90,8 @@ def climbed(
     first size that is then good enough, or as good as the noise allows, is taken. Where none is,
     trajectories are fitted at the size whose rollouts stay closest, at larger ones as long as the
     error falls, and at smaller ones where none of these lasts twice the time of the data. A size
-    whose weak form is poor, or loses every rollout, starts from zero, which cannot blow up, with a
-    growing horizon. ``told`` hears a line of each.
+    whose weak form is poor, or loses every rollout, is fitted to pieces of the trajectories first.
+    ``told`` hears a line of each.
     """
     observed = Observed.of(data)
     enough, good = max(GOOD, ALLOWED * observed.noise), max(GOOD, PLAUSIBLE * observed.noise)
@@ -164,9 +165,7 @@ def _fitted(level: Level, data: Observed) -> None:
     began, stages, level.fitted = time.process_time(), level.record["stages"], True
     if not level.error < POOR:
         weak_form, before = level.model.coefficients.clone(), level.error
-        level.model.coefficients.zero_()
-        level.error = math.inf
-        grow(level, data)
+        in_pieces(level, data)
         if not level.error < before:
             level.model.coefficients.copy_(weak_form)
             level.error = before
@@ -176,16 +175,21 @@ def _fitted(level: Level, data: Observed) -> None:
     level.record["seconds"] += time.process_time() - began
 
 
-def grow(level: Level, data: Observed) -> None:
-    """From zero coefficients, on the first stamps, then on more and more of them.
+def in_pieces(level: Level, data: Observed) -> None:
+    """Fit single intervals between stamps, then longer pieces, each from its own observed state.
 
-    The level stays lost where not even the first stamps can be followed.
+    Multiple shooting with known states (Bock 1983): however wrong the law is, no error lasts longer
+    than a piece, and all states that the data visit are seen at once. Where the weak form loses
+    even an interval, it starts from zero, which cannot blow up.
     """
-    steps, most = 2, max(len(one.t) for one in data.fitted)
-    while steps < most:
-        reached = newton(level.model, data.until(steps), [])
-        level.record["stages"].append({"stage": f"first {steps} stamps", "error": reached})
+    model, stages = level.model, level.record["stages"]
+    for length, every in PIECES:
+        pieces = data.pieces(length, every)
+        if length == 1 and not math.isfinite(error_of(model, pieces.fitted)):
+            model.coefficients.zero_()
+        reached = newton(model, pieces, [], CLEAR)
+        plural = "s" if length > 1 else ""
+        stages.append({"stage": f"pieces of {length} interval{plural}", "error": reached})
         if not reached < HOPELESS:
-            return
-        steps = HORIZONS * steps
-    level.error = error_of(level.model, data.judged)
+            break
+    level.error = error_of(model, data.judged)

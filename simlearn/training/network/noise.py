@@ -51,9 +51,9 @@ class Observed:
             noise,
         )
 
-    def until(self, steps: int) -> Observed:
-        """Their beginning, of which nothing is kept aside."""
-        some = [one.until(min(steps, len(one.t))) for one in self.fitted]
+    def pieces(self, length: int, every: int) -> Observed:
+        """Pieces of so many intervals, of the smooth states; see `Data.pieces`."""
+        some = [piece for one in self.smooth for piece in one.pieces(length, every)]
         return Observed(some, some, some)
 
 

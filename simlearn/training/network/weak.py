@@ -84,7 +84,7 @@ def along_own(field: CoupledSeries, data: Data) -> Normal | None:
             for h in (gap * np.diff(grid)).tolist():
                 x, _, a = stepped(stepper.lean.rate, x, a, h)
                 states.append(x)
-        if not largest(x) <= data.largest:
+        if not largest(x) <= data.bound:
             return None
         missed = seen[k + 1] - x
         moved = np.concatenate(states) + grid[:, None, None] * missed

@@ -34,10 +34,12 @@ KINDS = [{"own": 4, "pair": 0}, {"dim": 2, "own": 5, "pair": 4, "angles": [0]}, 
 @pytest.mark.parametrize("kind", KINDS)
 def test_errors_are_those_of_each_member_alone(kind):
     model, sets, data = drawn(**kind)
-    found = errors_of(model, sets, [data, data.until(10)])
+    found = errors_of(model, sets, [data, data.pieces(9)[0]])
     for k, one in enumerate(sets):
         model.coefficients.copy_(one)
-        assert float(found[k]) == pytest.approx(error_of(model, [data, data.until(10)]), rel=1e-5)
+        assert float(found[k]) == pytest.approx(
+            error_of(model, [data, data.pieces(9)[0]]), rel=1e-5
+        )
 
 
 def test_a_member_that_is_lost_does_not_touch_the_others():
@@ -72,7 +74,7 @@ def test_where_all_are_lost_all_errors_are_infinite():
     model, sets, data = drawn(own=4, pair=4)
     lost(*sets)
     assert errors_of(model, sets, [data]).isinf().all()
-    assert errors_of(model, sets * math.nan, [data, data.until(10)]).isinf().all()
+    assert errors_of(model, sets * math.nan, [data, data.pieces(9)[0]]).isinf().all()
 
 
 def test_who_is_hopeless_beside_the_best_is_dropped():

@@ -70,7 +70,9 @@ def test_where_there_is_noise_every_fifth_stamp_is_kept_aside():
     assert aside[0] == aside[-1] == 0
     torch.testing.assert_close(one.weight + aside, torch.ones(50, dtype=torch.float64))
     assert len(noisy.smooth[0].t) == 40
-    assert noisy.until(7).noise == 0
+    parts = noisy.pieces(3, 1)
+    assert parts.noise == 0
+    assert torch.equal(parts.fitted[1].x, noisy.smooth[0].x[3:7])
 
 
 def test_a_ladder_learns_from_noisy_data_what_they_were_before():
