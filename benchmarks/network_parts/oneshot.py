@@ -8,7 +8,7 @@ import torch
 from simlearn import Simulator
 from simlearn.dynamics.coupledseries import CoupledSeries
 from simlearn.integrators import DormandPrince
-from simlearn.training.network.course import Data
+from simlearn.training.network.data import Data
 from simlearn.training.network.fit import best_ridge
 from simlearn.training.network.levels import SIZES
 from simlearn.training.network.weak import along_data

@@ -24,11 +24,11 @@ from simlearn.training.network.course import (
     SHORTEST,
     STABLE,
     TOLERANCE,
-    Data,
+    even,
     path,
-    pieces,
     stepped,
 )
+from simlearn.training.network.data import Data
 from simlearn.training.network.knots import Array
 from simlearn.training.network.lean import Lean
 
@@ -93,7 +93,7 @@ class Abreast:
         self.taken, self.dropped = 0, False  # steps; whether a member was, for its error
         self.left, count = np.arange(len(candidates)), len(candidates)
         self.shortest, self.longest = SHORTEST * data.duration, LONGEST * data.duration
-        self.least = LITTLE * (data.largest or 1.0)
+        self.least = LITTLE * (data.scale or 1.0)
         self.near = NEAR * (float(data.x[0].abs().max()) or 1.0)
         rng = torch.Generator().manual_seed(0)
         vector = torch.randn(data.x[0].shape, generator=rng, dtype=data.x.dtype)
@@ -130,11 +130,13 @@ class Abreast:
     def step(self, h: float) -> None:
         """All members by as much."""
         self.x, last, after = stepped(self.lean.rate, self.x, self.slope, h)
+        self.slope, self.taken = after, self.taken + 1
+        if h < self.shortest:  # as in `Stepper.judge`
+            return
         error = h / 6 * np.abs(last - after).max((1, 2))
         wanted = TOLERANCE * np.maximum(np.abs(self.x).max((1, 2)), self.least)
         found = 0.9 * (wanted / np.maximum(error, 1e-300)) ** 0.25
         self.accurate = h * np.minimum(np.maximum(found, 1 / GROWTH), GROWTH)
-        self.slope, self.taken = after, self.taken + 1
 
     def only(self, kept: Any) -> None:
         """Drop the other members."""
@@ -168,10 +170,10 @@ def _rolled(members: Abreast, before: Array, worse: float, size: float) -> tuple
             members.only(kept)
             if not len(members.left):
                 break
-            length = pieces(end - at, float(h[kept].min()))
+            length = even(end - at, float(h[kept].min()))
             members.step(length)
             at += length
-            members.only(np.abs(members.x).max((1, 2)) <= data.bound)
+            members.only(np.abs(members.x).max((1, 2)) <= data.limit)
         squares[members.left] += data.at(k) * np.square(members.x - true[k]).sum((1, 2))
         total = (before + squares)[members.left]
         near = total <= worse * max(total.min(initial=math.inf), SMALL * size)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from simlearn.dynamics.coupledseries import CoupledSeries
-from simlearn.state import Topology
+from simlearn.training.network.data import Data
 from simlearn.training.network.knots import Array
 from simlearn.training.network.lean import Lean
-from simlearn.training.network.tangent import Tangent
 
 STABLE = 2.2  # step times the spectral radius: classical Runge-Kutta is stable to 2.78
 MARGIN = 1.15  # times an estimate of the spectral radius
@@ -29,70 +25,6 @@ LOOK = 4  # steps for which a bound of the spectrum is kept
 LONGEST = 0.01  # part of the time of the data
 SHORTEST = 1e-5  # part of the time of the data: where steps are shorter, the path is given up
 LITTLE = 0.01  # of the largest state of the data: where all are smaller, they count as so large
-BEYOND = 20.0  # times the largest state of the data: a path that goes farther is lost
-
-
-@dataclass(frozen=True)
-class Data:
-    """What is observed on one topology at common times.
-
-    Attributes:
-        t: ``[steps]``.
-        x: ``[steps, rows, dim]``, the first of which a path starts from.
-        topology: Of the rows.
-        weight: How much each time counts, ``[steps]``; all the same where it is None.
-        whole: What it is a piece of.
-    """
-
-    t: Tensor
-    x: Tensor
-    topology: Topology
-    weight: Tensor | None = None
-    whole: Data | None = None
-    _made: dict[Any, Tangent] = dataclasses.field(default_factory=dict)
-
-    @property
-    def duration(self) -> float:
-        """From the first time to the last, of the whole."""
-        t = (self.whole or self).t
-        return float(t[-1] - t[0])
-
-    @property
-    def largest(self) -> float:
-        """The largest component of the whole."""
-        return float((self.whole or self).x.abs().max())
-
-    @property
-    def bound(self) -> float:
-        """A component beyond which a path is lost."""
-        return BEYOND * self.largest
-
-    def pieces(self, length: int, every: int = 1) -> list[Data]:
-        """Pieces of so many intervals, each with a start of its own; the first of every so many."""
-        found = []
-        for begin in range(0, len(self.t) - 1, length * every):
-            part = slice(begin, begin + length + 1)
-            weight = None if self.weight is None else self.weight[part]
-            whole = self.whole or self
-            found.append(Data(self.t[part], self.x[part], self.topology, weight, whole, self._made))
-        return found
-
-    def at(self, step: int) -> float:
-        """How much a time counts."""
-        return 1.0 if self.weight is None else float(self.weight[step])
-
-    @property
-    def size(self) -> float:
-        """Weighted sum of squared states."""
-        squares = self.x.square().sum((1, 2))
-        return float(squares.sum() if self.weight is None else squares @ self.weight)
-
-    def tangent(self, field: CoupledSeries) -> Tangent:
-        """For ∂(dx/dt)/∂x of a field on the topology, sorted once for all fields of a kind."""
-        key = (field.dim, field.aggregation, field.weight)
-        if key not in self._made:
-            self._made[key] = Tangent(field, self.topology)
-        return self._made[key]
 
 
 class Stepper:
@@ -106,7 +38,7 @@ class Stepper:
         self.lean = Lean(field, data.topology)
         self.shortest, self.longest = SHORTEST * data.duration, LONGEST * data.duration
         self.bound, self.age, self.accurate = 0.0, 0, math.inf
-        self.least = LITTLE * (data.largest or 1.0)
+        self.least = LITTLE * (data.scale or 1.0)
         rng = torch.Generator().manual_seed(0)
         self.vector = torch.randn(self.tangent.size, 1, generator=rng, dtype=data.x.dtype)
 
@@ -133,6 +65,8 @@ class Stepper:
         h/6 (k₄ − f(x₁)) is by how much the classical method differs from an embedded one of third
         order (Hairer, Nørsett and Wanner 1993, section II.4).
         """
+        if length < self.shortest:  # two stamps nearly coincide: that it was accurate says nothing
+            return
         error = length / 6 * largest(last - after)
         wanted = TOLERANCE * max(largest(x), self.least)
         found = 0.9 * (wanted / max(error, 1e-300)) ** 0.25
@@ -153,7 +87,7 @@ def largest(x: Array) -> float:
     return float(np.abs(x).max())
 
 
-def pieces(left: float, length: float) -> float:
+def even(left: float, length: float) -> float:
     """The step that reaches the end in equal ones no longer than a length."""
     return left / max(1, math.ceil(left / length - 1e-9))
 
@@ -167,7 +101,7 @@ def path(
     where it takes more than ``patience`` steps of the solver.
     """
     stepper, true, states = Stepper(field, data), data.x.numpy(), [data.x.numpy()[:1]]
-    times, allowed, missed, x = data.t.tolist(), data.bound, 0.0, states[0]
+    times, allowed, missed, x = data.t.tolist(), data.limit, 0.0, states[0]
     with np.errstate(all="ignore"):
         a = stepper.lean.rate(x)
         for k, (at, end) in enumerate(pairwise(times), start=1):
@@ -175,7 +109,7 @@ def path(
                 h = stepper.length(x, a)
                 if not h or stepper.age > patience:
                     return torch.from_numpy(np.concatenate(states))
-                h = pieces(end - at, h)
+                h = even(end - at, h)
                 x, d, after = stepped(stepper.lean.rate, x, a, h)
                 at += h
                 stepper.judge(x, h, d, after)
@@ -214,7 +148,7 @@ def sensitivities(field: CoupledSeries, data: Data) -> Iterator[tuple[Tensor, Te
         ``[rows, dim]`` and ``[rows · dim, K · dim]``.
     """
     stepper, x = Stepper(field, data), data.x.numpy()[:1]
-    times, allowed = data.t.tolist(), data.bound
+    times, allowed = data.t.tolist(), data.limit
     one = torch.eye(field.dim, dtype=data.x.dtype)
 
     def rates(x: Array, s: Tensor, look: bool = False) -> tuple[Array, Tensor]:
@@ -234,7 +168,7 @@ def sensitivities(field: CoupledSeries, data: Data) -> Iterator[tuple[Tensor, Te
             h = stepper.limited(x, a)
             if not h:
                 return
-            h = pieces(end - at, h)
+            h = even(end - at, h)
             b, sb = rates(x + h / 2 * a, torch.add(s, sa, alpha=h / 2))
             c, sc = rates(x + h / 2 * b, torch.add(s, sb, alpha=h / 2))
             d, sd = rates(x + h * c, torch.add(s, sc, alpha=h))

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from simlearn.dynamics.coupledseries import CoupledSeries
 from simlearn.training.network.abreast import errors_of
-from simlearn.training.network.course import Data, path, sensitivities
+from simlearn.training.network.course import path, sensitivities
+from simlearn.training.network.data import Data
 from simlearn.training.network.noise import Observed
 from simlearn.training.network.weak import Normal, along_data, along_own
 
@@ -95,7 +96,7 @@ def newton(
     stages: list[dict[str, float | str]],
     exact: float = EXACT,
 ) -> float:
-    """Levenberg-Marquardt on whole trajectories, from the coefficients that are loaded.
+    """Levenberg-Marquardt on trajectories or pieces of them, from the coefficients that are loaded.
 
     Coefficients about which the data say nothing are drawn to zero, so that on other graphs, too,
     they add nothing. Where stamps are kept aside for noise, those of the iteration that suits them

@@ -13,9 +13,11 @@ import torch
 
 from simlearn.dynamics.coupledseries import CoupledSeries
 from simlearn.state import Aggregation
-from simlearn.training.network.course import Data, path
-from simlearn.training.network.fit import EXACT, error_of, newton, weak
+from simlearn.training.network.course import path
+from simlearn.training.network.data import Data
+from simlearn.training.network.fit import EXACT, newton, weak
 from simlearn.training.network.noise import Observed
+from simlearn.training.network.shooting import in_pieces
 
 SIZES = ((4, 0), (10, 5), (12, 8))  # splines of a node and of a pair
 GOOD = 1e-3  # error from which on a weak form is fitted at once, and no larger size is tried
@@ -23,9 +25,6 @@ ALLOWED = 1.1  # times the noise: as close as data kept aside can be followed
 PLAUSIBLE = 3.0  # times the noise: a weak form from which on trajectories are fitted at once
 POOR = 0.03  # error of a weak form above which pieces of the trajectories are fitted first
 ALIKE = 4.0  # times the least error of weak forms that are all poor
-PIECES = ((1, 2), (4, 2), (16, 1))  # intervals of one, and every so many pieces that are fitted
-CLEAR = 5e-4  # error of pieces below which longer ones follow
-HOPELESS = 0.3  # error of single intervals above which nothing of the kind moves the data
 SMALLER = 0.9  # of the error of a smaller basis that a larger one has to reach
 
 
@@ -161,11 +160,11 @@ def _started(data: Observed, sizes: tuple[int, int], kind: Kind) -> Level:
 
 
 def _fitted(level: Level, data: Observed) -> None:
-    """Through whole trajectories, or what of them can be followed at first."""
+    """Through whole trajectories, in pieces first where the weak form is poor."""
     began, stages, level.fitted = time.process_time(), level.record["stages"], True
     if not level.error < POOR:
         weak_form, before = level.model.coefficients.clone(), level.error
-        in_pieces(level, data)
+        level.error = in_pieces(level.model, data, stages)
         if not level.error < before:
             level.model.coefficients.copy_(weak_form)
             level.error = before
@@ -173,23 +172,3 @@ def _fitted(level: Level, data: Observed) -> None:
         level.error = newton(level.model, data, stages)
     level.record["error"] = level.error
     level.record["seconds"] += time.process_time() - began
-
-
-def in_pieces(level: Level, data: Observed) -> None:
-    """Fit single intervals between stamps, then longer pieces, each from its own observed state.
-
-    Multiple shooting with known states (Bock 1983): however wrong the law is, no error lasts longer
-    than a piece, and all states that the data visit are seen at once. Where the weak form loses
-    even an interval, it starts from zero, which cannot blow up.
-    """
-    model, stages = level.model, level.record["stages"]
-    for length, every in PIECES:
-        pieces = data.pieces(length, every)
-        if length == 1 and not math.isfinite(error_of(model, pieces.fitted)):
-            model.coefficients.zero_()
-        reached = newton(model, pieces, [], CLEAR)
-        plural = "s" if length > 1 else ""
-        stages.append({"stage": f"pieces of {length} interval{plural}", "error": reached})
-        if not reached < HOPELESS:
-            break
-    level.error = error_of(model, data.judged)

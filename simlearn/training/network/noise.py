@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from simlearn.training.network.course import Data
+from simlearn.training.network.data import Data
 
 NOISY = 2e-3  # of the size of the states: data with less noise are taken as they are
 ASIDE = 5  # every so many stamps are kept aside where there is noise
@@ -25,7 +25,8 @@ class Observed:
     Attributes:
         fitted: What trajectories are fitted to.
         judged: What chooses ridge, iteration and size. The same where there is no noise.
-        smooth: What the weak form integrates along. The same where there is no noise.
+        smooth: What the weak form integrates along, and pieces are cut from. The same where there
+            is no noise.
         noise: Standard deviation over the root mean square of the states; 0 where it is little.
     """
 

@@ -24,7 +24,7 @@ from simlearn.dynamics.coupledseries import CoupledSeries
 from simlearn.integrators import DormandPrince
 from simlearn.simulator import Simulator
 from simlearn.state import Aggregation, Topology, Trajectory
-from simlearn.training.network.course import Data
+from simlearn.training.network.data import Data
 from simlearn.training.network.levels import Kind, climbed
 from simlearn.training.start import Solution, Start
 
@@ -39,9 +39,9 @@ class NetworkLadder(Start):
     node gains in an interval is the integral of the field) is solved for a path of ridges, of which
     the one is taken whose rollouts from the first states stay closest to the data, and solved again
     along the model's own paths. Coefficients are then fitted through whole trajectories
-    (Levenberg-Marquardt with sparse forward sensitivities), from zero with a growing horizon where
-    the weak form loses them. A larger size is kept only where the error falls. No derivatives are
-    needed; times may be irregular.
+    (Levenberg-Marquardt with sparse forward sensitivities), where the weak form is poor in pieces
+    first, each from an observed state. A larger size is kept only where the error falls. No
+    derivatives are needed; times may be irregular.
 
     What it finds takes the place of the dynamics that the config names. Where no size follows the
     data, these stay, to be trained by gradients.

@@ -11,7 +11,8 @@ from scipy.interpolate import PchipInterpolator
 from torch import Tensor
 
 from simlearn.dynamics.coupledseries import CoupledSeries
-from simlearn.training.network.course import Data, Stepper, largest, stepped
+from simlearn.training.network.course import Stepper, largest, stepped
+from simlearn.training.network.data import Data
 from simlearn.training.network.knots import Array
 from simlearn.training.network.lean import Lean
 
@@ -84,7 +85,7 @@ def along_own(field: CoupledSeries, data: Data) -> Normal | None:
             for h in (gap * np.diff(grid)).tolist():
                 x, _, a = stepped(stepper.lean.rate, x, a, h)
                 states.append(x)
-        if not largest(x) <= data.bound:
+        if not largest(x) <= data.limit:
             return None
         missed = seen[k + 1] - x
         moved = np.concatenate(states) + grid[:, None, None] * missed

@@ -9,7 +9,8 @@ import torch
 from simlearn.dynamics.coupledseries import CoupledSeries
 from simlearn.state import Graph, Topology
 from simlearn.training.network.abreast import errors_of
-from simlearn.training.network.course import Data, path
+from simlearn.training.network.course import path
+from simlearn.training.network.data import Data
 from simlearn.training.network.fit import error_of
 
 

@@ -2,8 +2,6 @@
 
 import json
 import math
-from dataclasses import replace
-from itertools import pairwise
 
 import pytest
 import torch
@@ -15,7 +13,8 @@ from simlearn.dynamics.coupledseries import CoupledSeries
 from simlearn.integrators import DormandPrince
 from simlearn.training.begin import _rows, told
 from simlearn.training.network import fit, levels, network_ladder
-from simlearn.training.network.course import Data, path, sensitivities
+from simlearn.training.network.course import path, sensitivities
+from simlearn.training.network.data import Data
 from simlearn.training.network.fit import error_of
 from simlearn.training.network.noise import Observed
 from simlearn.training.network.start import NetworkLadder, _told, gathered
@@ -122,20 +121,6 @@ def test_irregular_times(heat, monkeypatch):
     assert missed(network_ladder([some]), one) < 1e-3
 
 
-@pytest.mark.parametrize("start", [0.0, 1e6])
-def test_what_the_weak_form_loses_is_fitted_in_pieces(heat, monkeypatch, start):
-    def weak(model, *given):
-        model.coefficients.fill_(start)
-        return math.inf
-
-    monkeypatch.setattr(levels, "weak", weak)
-    monkeypatch.setattr(levels, "SIZES", ((4, 0),))
-    best, (record,) = levels.climbed(gathered(heat))
-    assert best.error < 1e-4
-    stages = [one["stage"] for one in record["stages"]]
-    assert stages[:2] == ["pieces of 1 interval", "pieces of 4 intervals"]
-
-
 @pytest.mark.parametrize(("larger", "kept"), [(0.95e-3, 10), (0.5e-3, 61), (math.inf, 10)])
 def test_a_larger_basis_has_to_help(heat, monkeypatch, larger, kept):
     reached = {10: 1e-3, 61: larger}
@@ -214,34 +199,6 @@ def test_bad_data_are_refused_in_a_sentence(heat):
         network_ladder([Trajectory(one.t, gone, one.topology)])
     with pytest.raises(DataError, match="empty"):
         network_ladder([])
-
-
-def test_pieces_start_where_others_end(heat):
-    (data,) = gathered(heat)
-    data = replace(data, weight=torch.arange(len(data.t)).double())
-    parts = data.pieces(3)
-    assert torch.equal(torch.cat([parts[0].t, *[one.t[1:] for one in parts[1:]]]), data.t)
-    for one, after in pairwise(parts):
-        assert torch.equal(one.x[-1], after.x[0])
-        assert one.at(3) == after.at(0)
-    assert {(one.duration, one.bound) for one in parts} == {(data.duration, data.bound)}
-    some = data.pieces(3, every=2)
-    assert [float(one.t[0]) for one in some] == [float(one.t[0]) for one in parts[::2]]
-
-
-@torch.no_grad()
-def test_a_transient_between_two_stamps_is_found_in_pieces(monkeypatch):
-    """x' = −x³ on its own falls from 12 to 2 in the first interval, where no curve can follow."""
-    rng = torch.Generator().manual_seed(0)
-    topology = Grid8(side=6).draw(rng)
-    start = 12 * torch.rand(36, 1, generator=rng, dtype=torch.float64)
-    t = torch.linspace(0, 3, 31, dtype=torch.float64)
-    x = start / (1 + 2 * start**2 * t[:, None, None]).sqrt()
-    data = gathered([Trajectory(t, x, topology)])
-    monkeypatch.setattr(levels, "SIZES", ((10, 5),))
-    best, (record,) = levels.climbed(data)
-    assert any(one["stage"].startswith("pieces") for one in record["stages"])
-    assert best.error < 2e-3
 
 
 def test_lost_rungs_are_told_in_json_and_in_words():

@@ -8,7 +8,7 @@ from scipy.interpolate import CubicSpline
 
 from simlearn import Topology
 from simlearn.training.network import network_ladder
-from simlearn.training.network.course import Data
+from simlearn.training.network.data import Data
 from simlearn.training.network.noise import Observed, _roughness, noise_of, smoothed
 from simlearn_networks import Grid8, Heat, Kuramoto, NewmanWattsStrogatz
 
