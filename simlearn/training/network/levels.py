@@ -22,8 +22,9 @@ from simlearn.training.network.shooting import in_pieces
 SIZES = ((4, 0), (10, 5), (12, 8))  # splines of a node and of a pair
 GOOD = 1e-3  # error from which on a weak form is fitted at once, and no larger size is tried
 ALLOWED = 1.1  # times the noise: as close as data kept aside can be followed
-PLAUSIBLE = 3.0  # times the noise: a weak form from which on trajectories are fitted at once
-POOR = 0.03  # error of a weak form above which pieces of the trajectories are fitted first
+PLAUSIBLE = 3.0  # times the noise: a weak form from which on trajectories are fitted at once, whole
+POOR = 0.012  # error of a weak form above which pieces of the trajectories are fitted first
+VAGUE = 0.03  # error of the best weak form above which the others are as good a guide
 ALIKE = 4.0  # times the least error of weak forms that are all poor
 SMALLER = 0.9  # of the error of a smaller basis that a larger one has to reach
 
@@ -128,7 +129,7 @@ def _first(errors: Sequence[float]) -> int:
     splines between pairs.
     """
     least = min(errors)
-    if not least > POOR:
+    if not least > VAGUE:
         return errors.index(least)
     alike = [k for k, error in enumerate(errors) if error <= ALIKE * least]
     return next((k for k in alike if k), alike[0])
@@ -162,7 +163,7 @@ def _started(data: Observed, sizes: tuple[int, int], kind: Kind) -> Level:
 def _fitted(level: Level, data: Observed) -> None:
     """Through whole trajectories, in pieces first where the weak form is poor."""
     began, stages, level.fitted = time.process_time(), level.record["stages"], True
-    if not level.error < POOR:
+    if not level.error < max(POOR, PLAUSIBLE * data.noise):
         weak_form, before = level.model.coefficients.clone(), level.error
         level.error = in_pieces(level.model, data, stages)
         if not level.error < before:

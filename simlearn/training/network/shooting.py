@@ -11,7 +11,7 @@ from simlearn.training.network.noise import Observed
 
 LONGER = 4  # factor from the pieces of one stage to those of the next
 FEW = 3  # pieces of the longest trajectory, below which the whole is fitted instead
-MANY = 10  # pieces of it from which on every second one is enough
+MANY = 10  # intervals of it from which on every second one is enough at first
 CLEAR = 5e-4  # error of pieces below which they are fitted no further
 STILL = 0.02  # of the error of states that stand still: the same where the stamps are dense
 MOVED = 0.5  # of that error: what a stage leaves at most, or nothing of the kind moves the data
@@ -23,7 +23,7 @@ class Stage:
 
     Attributes:
         length: Intervals between stamps in each.
-        every: Every so many of them are fitted.
+        every: Every so many of them are fitted: at first some say enough, later all are needed.
     """
 
     length: int
@@ -39,8 +39,8 @@ class Stage:
 def stages_of(intervals: int) -> list[Stage]:
     """Single intervals, then longer and longer pieces, as long as there are several."""
     found, length = [], 1
-    while (count := math.ceil(intervals / length)) >= FEW:
-        found.append(Stage(length, 2 if count >= MANY else 1))
+    while math.ceil(intervals / length) >= FEW:
+        found.append(Stage(length, 2 if length == 1 and intervals >= MANY else 1))
         length *= LONGER
     return found
 
