@@ -13,6 +13,8 @@ from simlearn.state import Topology
 
 MARGIN = 0.1  # of the width of a column's range, beyond which a state counts as outside
 
+ROUNDED = 1e-6  # of a value, by which single precision may change it
+
 
 class Limits:
     """Where a simulator knows its way: what its field says, or the range that its archive keeps.
@@ -30,6 +32,9 @@ class Limits:
         self.asked = hasattr(self.field, "outside")
         told = simulator.provenance.get("training", {})
         self.training: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
+        data = simulator.provenance.get("data", {})
+        columns = data.get("columns") if isinstance(data, Mapping) else None
+        self.names = list(columns.get("parameters") or []) if isinstance(columns, Mapping) else []
         self.low, self.high = self._range()
 
     def outside(self, x: Tensor, topology: Topology) -> Tensor:
@@ -47,21 +52,16 @@ class Limits:
         """How far out the farthest component is, in widths of the range of its column."""
         if self.low is None or self.high is None or x.shape[-1] != len(self.low):
             return 0.0
-        low, high = self.low.to(x), self.high.to(x)
-        width = torch.where(high > low, high - low, 1.0)
-        far = (torch.maximum(low - x, x - high) / width).nan_to_num(torch.inf, torch.inf, 0.0)
-        return max(0.0, float(far.max()))
+        return max(0.0, float(_widths(x, self.low, self.high).max()))
 
     def column(self, x: Tensor) -> int:
         """The column in which a row ``[dim]`` is farthest out."""
         if self.low is None or self.high is None or len(x) != len(self.low):
             return 0
-        low, high = self.low.to(x), self.high.to(x)
-        width = torch.where(high > low, high - low, 1.0)
-        return int((torch.maximum(low - x, x - high) / width).argmax())
+        return int(_widths(x, self.low, self.high).argmax())
 
     def graph(self, topology: Topology) -> list[str]:
-        """What of a graph no training graph had: its size, its largest and its smallest degree."""
+        """What of a graph no training graph had: size, degrees, parameters of nodes, weights."""
         told = []
         rows = self.training.get("rows")
         if rows and not rows[0] <= topology.rows <= rows[1]:
@@ -74,6 +74,24 @@ class Limits:
                 told.append(
                     f"its nodes have {low} to {high} neighbours, in the training {_span(degree)}"
                 )
+        return told + self._attributes(topology)
+
+    def _attributes(self, topology: Topology) -> list[str]:
+        """Which parameters of nodes and which attributes of edges no training graph had."""
+        told = []
+        for kind, key, values in (
+            ("node", "node_attr", topology.node_attr),
+            ("edge", "edge_attr", topology.edge_attr),
+        ):
+            ranges = self.training.get(key, [])
+            if values is None or values.shape[-1] != len(ranges):
+                continue
+            for column, (low, high) in enumerate(ranges):
+                name = f"attribute {column}" if len(ranges) > 1 else "weight"
+                if kind == "node":
+                    known = len(self.names) == len(ranges)
+                    name = self.names[column] if known else f"parameter {column}"
+                told += _left(f"{name} of", values[:, column], low, high, f"{kind}s")
         return told
 
     def _range(self) -> tuple[Tensor | None, Tensor | None]:
@@ -97,6 +115,26 @@ class Limits:
 def _angles(field: nn.Module) -> tuple[int, ...]:
     found = [getattr(part, "angles", ()) for part in field.modules()]
     return next((tuple(one) for one in found if isinstance(one, tuple | list) and one), ())
+
+
+def _widths(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """How far outside a range each component is, in its widths; an angle never is."""
+    low, high = low.to(x), high.to(x)
+    width = torch.where(high > low, high - low, 1.0)
+    far = (torch.maximum(low - x, x - high) / width).nan_to_num(torch.inf, torch.inf, -torch.inf)
+    return torch.where(width.isinf() & ~x.isnan(), -torch.inf, far)
+
+
+def _left(what: str, values: Tensor, low: float, high: float, kind: str) -> list[str]:
+    """A sentence about those outside a range, which is told; none where there are none."""
+    margin = MARGIN * (high - low) + ROUNDED * max(abs(low), abs(high))
+    away = torch.maximum(low - values, values - high)
+    outside = int((away > margin).sum())
+    if not outside:
+        return []
+    far = f", by up to {float(away.max()) / (high - low):.2g} widths of it" if high > low else ""
+    span = f"[{low:.4g}, {high:.4g}]" if high > low else f"{low:.4g}"
+    return [f"{what} {outside} of {len(values)} {kind} is outside the training's {span}{far}"]
 
 
 def _span(values: Any) -> str:

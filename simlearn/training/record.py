@@ -9,6 +9,7 @@ from importlib import metadata
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from simlearn.state import Trajectory
 
@@ -26,7 +27,10 @@ def versions() -> dict[str, str]:
 
 
 def ranges(training: Sequence[Trajectory]) -> dict[str, Any]:
-    """Where the training data lie: sizes, degrees, ranges and second moment of the columns."""
+    """Where the training data lie: sizes, degrees, ranges and second moment of the columns.
+
+    Parameters of nodes and attributes of edges, where there are some: ``[low, high]`` of each.
+    """
     seen = [one.x.flatten(0, 1) if one.mask is None else one.x[one.mask] for one in training]
     low = torch.stack([x.amin(0) for x in seen if len(x)]).amin(0)
     high = torch.stack([x.amax(0) for x in seen if len(x)]).amax(0)
@@ -46,4 +50,16 @@ def ranges(training: Sequence[Trajectory]) -> dict[str, Any]:
         "second_moment": (rows.T @ rows / len(rows)).tolist(),
         "low": low.tolist(),
         "high": high.tolist(),
+        **_attributes("node_attr", [one.topology.node_attr for one in training]),
+        **_attributes("edge_attr", [one.topology.edge_attr for one in training]),
     }
+
+
+def _attributes(name: str, values: Sequence[Tensor | None]) -> dict[str, list[list[float]]]:
+    """Their ranges by column; nothing where no graph has them."""
+    known = [one for one in values if one is not None and len(one)]
+    if not known:
+        return {}
+    low = torch.stack([one.amin(0) for one in known]).amin(0)
+    high = torch.stack([one.amax(0) for one in known]).amax(0)
+    return {name: torch.stack([low, high]).T.tolist()}

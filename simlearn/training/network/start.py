@@ -26,6 +26,7 @@ from simlearn.simulator import Simulator
 from simlearn.state import Aggregation, Topology, Trajectory
 from simlearn.training.network.data import Data
 from simlearn.training.network.levels import Kind, climbed
+from simlearn.training.record import ranges
 from simlearn.training.start import Solution, Start
 
 WORST = 0.05  # relative error of whole rollouts above which no basis will do
@@ -124,8 +125,9 @@ def network_ladder(
         node: Columns (from 0) of ``node_attr`` that are parameters of the law.
 
     Returns:
-        A simulator in float64 whose ``provenance["ladder"]`` tells stages, errors and choice,
-        integrated by DormandPrince at the median interval of the data. It runs on any other graph.
+        A simulator in float64 whose ``provenance["ladder"]`` tells stages, errors and choice, and
+        ``provenance["training"]`` the ranges of the data, integrated by DormandPrince at the median
+        interval of the data. It runs on any other graph.
 
     Raises:
         DataError: There are no trajectories, control inputs, no edges, missing numbers or too few
@@ -148,7 +150,7 @@ def network_ladder(
             f"No network in closed form will do: {found.record['why']}. Train GraphCoupled by "
             "gradients (simlearn.fit), or allow a larger error with worst."
         )
-    simulator.provenance = {"ladder": dict(found.record)}
+    simulator.provenance = {"ladder": dict(found.record), "training": ranges(training)}
     return simulator.requires_grad_(False).eval()
 
 
