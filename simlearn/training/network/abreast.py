@@ -131,7 +131,7 @@ class Abreast:
         """All members by as much."""
         self.x, last, after = stepped(self.lean.rate, self.x, self.slope, h)
         self.slope, self.taken = after, self.taken + 1
-        if h < self.shortest:  # as in `Stepper.judge`
+        if h < self.shortest / 2:  # as in `Stepper.judge`
             return
         error = h / 6 * np.abs(last - after).max((1, 2))
         wanted = TOLERANCE * np.maximum(np.abs(self.x).max((1, 2)), self.least)

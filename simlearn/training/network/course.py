@@ -65,7 +65,8 @@ class Stepper:
         h/6 (k₄ − f(x₁)) is by how much the classical method differs from an embedded one of third
         order (Hairer, Nørsett and Wanner 1993, section II.4).
         """
-        if length < self.shortest:  # two stamps nearly coincide: that it was accurate says nothing
+        # `even` halves a step at most; where two stamps nearly coincide, accurate says nothing
+        if length < self.shortest / 2:
             return
         error = length / 6 * largest(last - after)
         wanted = TOLERANCE * max(largest(x), self.least)

@@ -8,8 +8,8 @@ import torch
 
 from simlearn.dynamics.coupledseries import CoupledSeries
 from simlearn.state import Graph, Topology
-from simlearn.training.network.abreast import errors_of
-from simlearn.training.network.course import path
+from simlearn.training.network.abreast import Abreast, errors_of
+from simlearn.training.network.course import Stepper, path
 from simlearn.training.network.data import Data
 from simlearn.training.network.fit import error_of
 
@@ -136,3 +136,19 @@ def test_a_good_slow_member_is_followed_to_its_end_where_the_fast_are_lost():
         math.inf,
         math.inf,
     ]
+
+
+def test_steps_near_the_shortest_grow_again_where_they_are_accurate():
+    """`even` makes them shorter than the shortest, which once kept them there to the end."""
+    model, sets, data = drawn(own=4, pair=0)
+    model.coefficients.copy_(sets[0])
+    alone, members = Stepper(model, data), Abreast(model, sets[:1], data)
+    x = data.x.numpy()[:1]
+    slope = alone.lean.rate(x)
+    for part, grown in ((0.9, True), (0.4, False)):
+        alone.accurate = short = 1.005 * alone.shortest
+        alone.judge(x, part * alone.shortest, slope, slope)
+        members.accurate[:] = short
+        members.step(part * members.shortest)
+        assert (alone.accurate > short) == grown
+        assert (members.accurate > short).all() == grown
