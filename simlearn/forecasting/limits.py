@@ -8,12 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from simlearn.forecasting.attributes import unseen
 from simlearn.simulator import Simulator
 from simlearn.state import Topology
 
 MARGIN = 0.1  # of the width of a column's range, beyond which a state counts as outside
-
-ROUNDED = 1e-6  # of a value, by which single precision may change it
 
 
 class Limits:
@@ -74,39 +73,23 @@ class Limits:
                 told.append(
                     f"its nodes have {low} to {high} neighbours, in the training {_span(degree)}"
                 )
-        return told + self._attributes(topology)
-
-    def _attributes(self, topology: Topology) -> list[str]:
-        """Which parameters of nodes and which attributes of edges no training graph had."""
-        told = []
-        for kind, key, values in (
-            ("node", "node_attr", topology.node_attr),
-            ("edge", "edge_attr", topology.edge_attr),
-        ):
-            ranges = self.training.get(key, [])
-            if values is None or values.shape[-1] != len(ranges):
-                continue
-            for column, (low, high) in enumerate(ranges):
-                name = f"attribute {column}" if len(ranges) > 1 else "weight"
-                if kind == "node":
-                    known = len(self.names) == len(ranges)
-                    name = self.names[column] if known else f"parameter {column}"
-                told += _left(f"{name} of", values[:, column], low, high, f"{kind}s")
-        return told
+        return told + unseen(topology, self.field, self.training, self.names)
 
     def _range(self) -> tuple[Tensor | None, Tensor | None]:
+        """That of the basis where the field judges by it, else that of the training data."""
         angles = _angles(self.field)
-        if "low" in self.training and "high" in self.training:
+        bases = [part for name, part in self.field.named_modules() if name.endswith("basis")]
+        held = [(b.low, b.high) for b in bases if hasattr(b, "low") and hasattr(b, "high")]
+        told = "low" in self.training and "high" in self.training
+        if held and bool(held[0][0].isfinite().all()) and (self.asked or not told):
+            low, high = (one.double().reshape(-1, one.shape[-1]) for one in held[0])
+            low, high = low.amin(0), high.amax(0)
+        elif told:
             low, high = (
                 torch.tensor(self.training[k], dtype=torch.float64) for k in ("low", "high")
             )
         else:
-            bases = [part for name, part in self.field.named_modules() if name.endswith("basis")]
-            held = [(b.low, b.high) for b in bases if hasattr(b, "low") and hasattr(b, "high")]
-            if not held or not held[0][0].isfinite().all():
-                return None, None
-            low, high = (one.double().reshape(-1, one.shape[-1]) for one in held[0])
-            low, high = low.amin(0), high.amax(0)
+            return None, None
         for column in angles:
             low[column], high[column] = -torch.inf, torch.inf
         return low, high
@@ -123,18 +106,6 @@ def _widths(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
     width = torch.where(high > low, high - low, 1.0)
     far = (torch.maximum(low - x, x - high) / width).nan_to_num(torch.inf, torch.inf, -torch.inf)
     return torch.where(width.isinf() & ~x.isnan(), -torch.inf, far)
-
-
-def _left(what: str, values: Tensor, low: float, high: float, kind: str) -> list[str]:
-    """A sentence about those outside a range, which is told; none where there are none."""
-    margin = MARGIN * (high - low) + ROUNDED * max(abs(low), abs(high))
-    away = torch.maximum(low - values, values - high)
-    outside = int((away > margin).sum())
-    if not outside:
-        return []
-    far = f", by up to {float(away.max()) / (high - low):.2g} widths of it" if high > low else ""
-    span = f"[{low:.4g}, {high:.4g}]" if high > low else f"{low:.4g}"
-    return [f"{what} {outside} of {len(values)} {kind} is outside the training's {span}{far}"]
 
 
 def _span(values: Any) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 from simlearn.analysis.significance import resampled
 from simlearn.component import ConfigError, DataError
 from simlearn.forecasting.attached import attached, counted
+from simlearn.forecasting.attributes import edge_columns
 from simlearn.forecasting.course import Begin
 from simlearn.forecasting.networks import Network, network
 from simlearn.forecasting.starts import Start, constant, read_start
@@ -212,11 +213,7 @@ def _refuse_overflow(begin: Begin, real: torch.dtype) -> None:
 
 def _unused(simulator: Simulator, topology: Topology) -> list[str]:
     """Weights that the simulator does not look at."""
-    parts = list(simulator.dynamics.modules())
-    known = [part for part in parts if hasattr(part, "aggregation") and hasattr(part, "weight")]
-    sees = any(getattr(part, "features", 0) for part in parts)
-    if topology.edge_attr is None or not known or sees:
-        return []
-    if any(isinstance(part.weight, int) for part in known):
+    read = edge_columns(simulator.dynamics)
+    if topology.edge_attr is None or read is None or read:
         return []
     return ["the edges carry weights, and the simulator was trained without any; they are not used"]

@@ -26,11 +26,13 @@ def versions() -> dict[str, str]:
     return found
 
 
+@torch.no_grad()
 def ranges(training: Sequence[Trajectory]) -> dict[str, Any]:
     """Where the training data lie: sizes, degrees, ranges and second moment of the columns.
 
     Parameters of nodes and attributes of edges, where there are some: ``[low, high]`` of each.
     """
+    training = [one if one.x.device.type == "cpu" else one.to("cpu") for one in training]
     seen = [one.x.flatten(0, 1) if one.mask is None else one.x[one.mask] for one in training]
     low = torch.stack([x.amin(0) for x in seen if len(x)]).amin(0)
     high = torch.stack([x.amax(0) for x in seen if len(x)]).amax(0)
@@ -56,10 +58,11 @@ def ranges(training: Sequence[Trajectory]) -> dict[str, Any]:
 
 
 def _attributes(name: str, values: Sequence[Tensor | None]) -> dict[str, list[list[float]]]:
-    """Their ranges by column; nothing where no graph has them."""
-    known = [one for one in values if one is not None and len(one)]
-    if not known:
+    """Their ranges by column; nothing where no graph has them, or they are not comparable."""
+    known = [one.double().reshape(len(one), -1) for one in values if one is not None and len(one)]
+    if not known or len({one.shape[1] for one in known}) > 1:
         return {}
     low = torch.stack([one.amin(0) for one in known]).amin(0)
     high = torch.stack([one.amax(0) for one in known]).amax(0)
-    return {name: torch.stack([low, high]).T.tolist()}
+    both = torch.stack([low, high]).T
+    return {name: both.tolist()} if bool(both.isfinite().all()) else {}

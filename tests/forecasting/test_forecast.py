@@ -15,7 +15,6 @@ from simlearn.forecasting.limits import Limits
 from simlearn.forecasting.trust import Question
 from simlearn.integrators import RK4, DormandPrince, Leapfrog
 from simlearn.randomness import generator
-from simlearn.training.record import ranges
 from simlearn_mechanics import DrivenPendulum, SpringChain
 from simlearn_networks import BarabasiAlbert, ErdosRenyi, Heat
 
@@ -128,34 +127,6 @@ def test_an_angle_is_never_out_of_range():
     assert limits.beyond(x) == 0.5
     assert limits.beyond(x[:1]) == 0
     assert limits.beyond(x * torch.nan) == torch.inf
-
-
-def test_parameters_and_weights_that_no_training_graph_had_are_named():
-    simulator = ensemble()
-    rows, links = GRAPH.rows, GRAPH.graph.edge_index.shape[1]
-    node = torch.zeros(rows, 2, dtype=torch.float64)
-    node[0, 0], node[1, 0], node[:, 1] = -1.0, 1.0, 0.1
-    edge = torch.full((links, 1), 1.0)
-    edge[0] = 3.0
-    seen = GRAPH.replace(node_attr=node.clone(), edge_attr=edge)
-    known = ranges([Trajectory(torch.zeros(1), states(1), one) for one in (seen, GRAPH)])
-    simulator.provenance = {
-        "training": known,
-        "data": {"columns": {"parameters": ["power [W]", "damping"]}},
-    }
-    usual = GRAPH.replace(node_attr=node.float(), edge_attr=torch.full((links, 1), 3.1))
-    assert not Limits(simulator).graph(usual)
-    node[0, 0], node[1:3, 1] = 5.0, 0.2
-    odd = GRAPH.replace(node_attr=node, edge_attr=torch.full((links, 1), 4.0))
-    assert Limits(simulator).graph(odd) == [
-        f"power [W] of 1 of {rows} nodes is outside the training's [-1, 1], "
-        "by up to 2 widths of it",
-        f"damping of 2 of {rows} nodes is outside the training's 0.1",
-        f"weight of {links} of {links} edges is outside the training's [1, 3], "
-        "by up to 0.5 widths of it",
-    ]
-    simulator.provenance = {"training": known}
-    assert "parameter 0 of 1 of" in Limits(simulator).graph(odd)[0]
 
 
 def test_a_usual_start_is_usual_and_an_unusual_one_is_not():

@@ -23,9 +23,9 @@ SIZES = ((4, 0), (10, 5), (12, 8))  # splines of a node and of a pair
 GOOD = 1e-3  # error from which on a weak form is fitted at once, and no larger size is tried
 ALLOWED = 1.1  # times the noise: as close as data kept aside can be followed
 PLAUSIBLE = 3.0  # times the noise: a weak form from which on trajectories are fitted at once, whole
-POOR = 0.012  # error of a weak form above which pieces of the trajectories are fitted first
+POOR = 0.012  # error of a weak form from which pieces are fitted first; more where data are noisy
 VAGUE = 0.03  # error of the best weak form above which the others are as good a guide
-ALIKE = 4.0  # times the least error of weak forms that are all poor
+ALIKE = 4.0  # times the least error of weak forms that are all so vague
 SMALLER = 0.9  # of the error of a smaller basis that a larger one has to reach
 
 
@@ -125,7 +125,7 @@ def climbed(
 def _first(errors: Sequence[float]) -> int:
     """The size whose trajectories are fitted first: that of the best weak form.
 
-    The best of poor ones says little; of these it is the smallest that is not much worse and has
+    The best of vague ones says little; of these it is the smallest that is not much worse and has
     splines between pairs.
     """
     least = min(errors)

@@ -110,7 +110,9 @@ def test_several_trajectories_and_graphs_are_one_training(monkeypatch):
     system = Heat(graph=ErdosRenyi(nodes=15, p=0.3), highest=5.0, fresh=True)
     data = drawn(system, count=3, steps=25)
     assert len(gathered(data)) == 1
-    assert missed(network_ladder(data), drawn(grid(Heat, highest=5.0), seed=5)[0]) < 1e-3
+    found = network_ladder(data)
+    assert missed(found, drawn(grid(Heat, highest=5.0), seed=5)[0]) < 1e-3
+    assert found.provenance["training"]["rows"] == [15, 15]
 
 
 def test_irregular_times(heat, monkeypatch):
