@@ -19,7 +19,17 @@ from simlearn_networks import GeneRegulationLaw, HeatLaw, MutualisticLaw
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "benchmarks"))
 import networks
 from hamiltonian_parts.rows import Task
-from network_parts import cells, gnvf, latent, limits, ndcn, protocol, transfer
+from network_parts import (
+    calibration,
+    cells,
+    gnvf,
+    latent,
+    limits,
+    ndcn,
+    protocol,
+    significance,
+    transfer,
+)
 from network_parts.dopri5 import dopri5
 from network_parts.protocol import OURS, RIVAL, Run
 
@@ -258,3 +268,7 @@ def test_ours_is_rolled_out_over_all_stamps(cell, monkeypatch):
     assert lost["extrap"] is None
     assert not lost["finite"]
     assert "no size" in lost["refusal"]
+
+
+def test_every_stretch_that_is_measured_has_a_limit():
+    assert set(calibration.POWER) == set(significance.STRETCH)

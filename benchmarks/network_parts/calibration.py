@@ -5,7 +5,7 @@ from hamiltonian_parts.rows import Task
 from . import significance as measure
 
 NEAR, LEVEL = 0.01, measure.LEVEL
-POWER = {1.1: 0.85, 1.25: 0.99, 1.5: 0.99}  # stretch of the states: least power
+POWER = {1.1: 0.85, 1.15: 0.99, 1.25: 0.99, 1.5: 0.99}  # stretch of the states: least power
 FLAGGED, SPARED = 95.0, 5.0  # % of the graphs
 FULL, QUICK = (20, 500, 3), (1, 100, 0)  # ensembles, states, ensembles of each kind for REL
 WORDS = {"p": "combined", "p_mean": "mean z", "p_top": "top 10 % of z"}
