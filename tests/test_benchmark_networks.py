@@ -13,7 +13,7 @@ import torch
 import simlearn
 from simlearn import Simulator
 from simlearn.component import NumericalError
-from simlearn.integrators import DormandPrince
+from simlearn.integrators import DormandPrince, Heun
 from simlearn_networks import GeneRegulationLaw, HeatLaw, MutualisticLaw
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "benchmarks"))
@@ -28,6 +28,7 @@ from network_parts import (
     ndcn,
     protocol,
     significance,
+    speed,
     transfer,
 )
 from network_parts.dopri5 import dopri5
@@ -123,17 +124,35 @@ def test_the_continuous_form_is_ndcn_itself(cell):
     model = ndcn.seeded(0, lambda: ndcn.NDCN(phi)).double()
     model.phi = phi.double()
     model.solve = lambda rate, h, t: dopri5(rate, h, t.tolist(), 1e-9, 1e-9)
-    ours = ndcn.seeded(0, lambda: latent.Continuous(latent.phi_of(cell.a), 160)).double()
+    topology = latent.phi_of(cell.a)
+    ours = ndcn.seeded(0, lambda: latent.Continuous(topology, 160, Heun())).double()
     x, t = torch.from_numpy(cell.start), torch.from_numpy(cell.t)
     with torch.no_grad():
         torch.testing.assert_close(ours(x, t), model(x, t), rtol=1e-3, atol=1e-3)
 
 
-def test_cubics_between_knots_are_exact_for_cubics():
-    knots = torch.tensor([0.0, 0.3, 1.0, 2.0], dtype=torch.float64)
-    t = torch.linspace(0, 2, 11, dtype=torch.float64)
-    found = latent.hermite(knots, knots[:, None] ** 3 - 1, 3 * knots[:, None] ** 2, t)
-    torch.testing.assert_close(found[:, 0], t**3 - 1)
+def test_states_between_the_knots_are_those_of_a_cubic(cell):
+    model = latent.Continuous(latent.phi_of(cell.a))
+    for t in (torch.linspace(0, cells.UNTIL, 11, dtype=torch.float64), torch.ones(3).double()):
+        found = model._between(t) @ (model.knots[:, None] ** 3 - model.knots[:, None])
+        torch.testing.assert_close(found[:, 0], t**3 - t)
+
+
+def test_the_errors_of_training_iterations_are_those_of_the_last_turns(cell, monkeypatch):
+    asked = []
+
+    def errors(_, found):
+        asked.append(found.shape)
+        return {"interp": len(asked), "extrap": len(asked) + 2}
+
+    monkeypatch.setattr(type(cell), "errors", errors)
+    monkeypatch.setattr(cells, "drawn", lambda *_: cell)
+    monkeypatch.setattr(speed, "ways", lambda cell: {"ours": lambda: latent.Continuous(topology)})
+    monkeypatch.setattr(speed, "BLOCK", 1)
+    topology = latent.phi_of(cell.a)
+    _, error = speed.one_seed("heat", "grid", 0, 10)["ours"]
+    assert asked == [(len(cell.t), len(cell.start))] * 2  # a fifth of ten iterations
+    assert error == 2.5
 
 
 def test_all_pairs_and_the_factorised_field_agree():

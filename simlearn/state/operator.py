@@ -118,12 +118,15 @@ class Adjacency:
 
     def __matmul__(self, h: Tensor) -> Tensor:
         """Σⱼ Aᵢⱼ hⱼ, ``[rows, k]`` to ``[rows, k]``."""
-        if recorded():
-            return self._gathered(h)
+        return self._gathered(h) if recorded() else self.product(h, False)
+
+    def product(self, h: Tensor, transposed: bool) -> Tensor:
+        """A h or Aᵀ h, by the least machinery that the derivatives asked for need."""
         if plain() and not (h.requires_grad and torch.is_grad_enabled()):
-            return self.matrix(h.dtype, False) @ h
-        product: Tensor = _Fixed.apply(h, self, False)
-        return product
+            return self.matrix(h.dtype, transposed) @ h
+        by = _Eager if plain() else _Fixed
+        found: Tensor = by.apply(h, self, transposed)
+        return found
 
     def _gathered(self, h: Tensor) -> Tensor:
         """The same edge by edge: no compiler takes sparse tensors, but they fuse this."""
@@ -145,8 +148,21 @@ class Adjacency:
         return {**self.__dict__, "_made": {}}
 
 
-class _Fixed(torch.autograd.Function):
+class _Eager(torch.autograd.Function):
     """A h; backward is Aᵀ g by the transpose that is kept (PyTorch's own sorts anew)."""
+
+    @staticmethod
+    def forward(ctx: Any, h: Tensor, by: Adjacency, transposed: bool) -> Tensor:
+        ctx.by, ctx.transposed = by, transposed
+        return by.matrix(h.dtype, transposed) @ h
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.by.product(gradient, not ctx.transposed), None, None
+
+
+class _Fixed(torch.autograd.Function):
+    """The same with all that torch.func asks for; twice the overhead of `_Eager`."""
 
     @staticmethod
     def forward(h: Tensor, by: Adjacency, transposed: bool) -> Tensor:
@@ -158,7 +174,7 @@ class _Fixed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return _Fixed.apply(gradient, ctx.by, not ctx.transposed), None, None
+        return ctx.by.product(gradient, not ctx.transposed), None, None
 
     @staticmethod
     def jvp(ctx: Any, tangent: Tensor, by: Any, transposed: Any) -> Tensor:

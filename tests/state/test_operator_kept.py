@@ -152,6 +152,22 @@ def test_an_operator_first_used_without_gradients_serves_training(mode, dtype):
     assert torch.autograd.grad(first.square().sum(), (h, weight))[1].isfinite().all()
 
 
+def test_training_goes_by_the_lean_function_and_torch_func_by_the_other():
+    topology = small()
+    adjacency, h = topology.adjacency(), torch.ones(5, 2, requires_grad=True)
+    seen = []
+
+    def product(x):
+        seen.append(type((adjacency @ x).grad_fn).__name__)
+        return adjacency @ x
+
+    (slope,) = torch.autograd.grad(product(h).pow(2).sum(), h, create_graph=True)
+    assert seen == ["_EagerBackward"]
+    assert slope.requires_grad
+    torch.func.jacrev(product)(h.detach())
+    assert seen[1] != "_EagerBackward"
+
+
 @pytest.mark.parametrize("warm", [False, True])
 def test_torch_compile_gives_the_same_numbers(warm):
     """With breaks of the graph: it takes no sparse tensors."""
