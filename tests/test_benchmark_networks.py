@@ -132,7 +132,7 @@ def test_the_continuous_form_is_ndcn_itself(cell):
 
 
 def test_states_between_the_knots_are_those_of_a_cubic(cell):
-    model = latent.Continuous(latent.phi_of(cell.a))
+    model = latent.Continuous(latent.phi_of(cell.a), 14)
     for t in (torch.linspace(0, cells.UNTIL, 11, dtype=torch.float64), torch.ones(3).double()):
         found = model._between(t) @ (model.knots[:, None] ** 3 - model.knots[:, None])
         torch.testing.assert_close(found[:, 0], t**3 - t)
@@ -147,7 +147,9 @@ def test_the_errors_of_training_iterations_are_those_of_the_last_turns(cell, mon
 
     monkeypatch.setattr(type(cell), "errors", errors)
     monkeypatch.setattr(cells, "drawn", lambda *_: cell)
-    monkeypatch.setattr(speed, "ways", lambda cell: {"ours": lambda: latent.Continuous(topology)})
+    monkeypatch.setattr(
+        speed, "ways", lambda cell: {"ours": lambda: latent.Continuous(topology, 4)}
+    )
     monkeypatch.setattr(speed, "BLOCK", 1)
     topology = latent.phi_of(cell.a)
     _, error = speed.one_seed("heat", "grid", 0, 10)["ours"]

@@ -16,7 +16,7 @@ from simlearn.integrators import Euler
 from .cells import UNTIL
 from .ndcn import NDCN, laplacian
 
-STEPS, GRADE = 14, 1.5  # knot k stands at (k/steps)^grade of the time
+GRADE = 1.5  # knot k stands at (k/steps)^grade of the time
 
 
 def phi_of(a):
@@ -52,7 +52,7 @@ class Continuous(nn.Module):
         integrator: Of the latent rollout; Euler's scheme where not given.
     """
 
-    def __init__(self, topology, steps=STEPS, integrator=None):
+    def __init__(self, topology, steps, integrator=None):
         super().__init__()
         parts = NDCN(None)
         self.encode, self.mix, self.decode = parts.encode, parts.mix, parts.decode
