@@ -122,7 +122,7 @@ def compared(task, what, first, second, rounds, calls, limit):
 
 def gnvf(settings):
     """Evaluation at 400 nodes, training iteration at 100 nodes and 100 states."""
-    task, rounds = Task("gnvf"), 3 if settings.quick else 9
+    task, rounds = Task("gnvf"), 9
     first, second, off = evaluations()
     task.row("evaluation: largest difference, relative", [off], worst=1e-6)
     what = f"evaluation, n = {LARGE}, h = {CHANNELS}: all pairs / factorised"

@@ -77,7 +77,13 @@ def speed(settings):
         ]
         for solver, limit in LIMITS.items():
             for where in (OWN, PEER):
-                _rows(task, f"{dynamics} {graph}", found, (solver, where), limit)
+                _rows(
+                    task,
+                    f"{dynamics} {graph}",
+                    found,
+                    (solver, where),
+                    None if settings.quick else limit,
+                )
     task.notes += [
         f"{iterations} iterations each, in turns of {BLOCK}, Adam, float32, CPU time. Ours: the "
         "same parameters and right-hand side, steps of Euler's scheme over the time of the data, "
