@@ -4,7 +4,7 @@ python benchmarks/networks.py [--quick] [--only SECTION ...] [--cells DYNAMICS-G
                               [--seeds N] [--rival-seeds N] [--jobs N] [--again] [--out DIR]
 
 NDCN is written from its paper and trained on the very arrays that the ladder of the framework gets,
-to a fixed last iteration; nothing is chosen by a test error, and seeds that diverge are listed.
+to a fixed last iteration; no run is chosen by its test error, and seeds that diverge are listed.
 Runs go into DIR/networks.jsonl one by one, so a benchmark that was stopped goes on where it was;
 --again does what is asked anew. Writes networks.{json,md}. --quick takes few cells, one seed, and
 NDCN with 200 iterations instead of 2000; it keeps no log and writes networks-quick.{json,md}.
@@ -176,14 +176,14 @@ def sections(names, jobs, plan, log):
 def run(name, settings, mode):
     """One section, in one thread; its modules are loaded only where it is asked for."""
     torch.set_num_threads(1)
-    began = time.process_time()
+    began = sum(os.times()[:4])
     if name == "operator":
         result = operator(settings.quick)
     else:
         module = importlib.import_module(f"network_parts.{HOMES.get(name, name)}")
         result = getattr(module, name)(settings)
     result = result if isinstance(result, dict) else plain(result)
-    return {"mode": mode, "cpu_seconds": time.process_time() - began, **result}
+    return {"mode": mode, "cpu_seconds": sum(os.times()[:4]) - began, **result}
 
 
 def plain(task):

@@ -157,6 +157,20 @@ def test_the_errors_of_training_iterations_are_those_of_the_last_turns(cell, mon
     assert error == 2.5
 
 
+def test_each_solver_of_ndcn_meets_ours_of_its_own():
+    task, ours = Task("speed"), speed.OURS
+    found = {
+        ("dopri5", speed.OWN): (60.0, 4.0),
+        ("Euler", speed.OWN): (40.0, 3.0),
+        ("dopri5", ours): (10.0, 4.0),
+        ("Euler", ours): (20.0, 6.0),
+    }
+    for solver in ("dopri5", "Euler"):
+        speed._rows(task, "heat grid", [found], (solver, speed.OWN), True)
+    assert [row["values"] for row in task.rows] == [[6.0], [1.0], [2.0], [2.0]]
+    assert [row["holds"] for row in task.rows] == [True, True, False, False]
+
+
 def test_all_pairs_and_the_factorised_field_agree():
     topology, dense, x, _ = gnvf.setting(30, 2)
     net = gnvf.field().double()

@@ -66,8 +66,8 @@ class Continuous(nn.Module):
         return self._between(t) @ self.decode(h).squeeze(-1)
 
     def _between(self, t):
-        """The spline through the knots as a matrix ``[stamps, knots]``, made once for each t."""
+        """The spline through the knots as a matrix ``[stamps, knots]``, kept for the last t."""
         if self.made is None or not torch.equal(self.made[0], t):
             spline = CubicSpline(self.knots.numpy(), np.eye(len(self.knots)))
-            self.made = t, torch.from_numpy(spline(t.double().numpy())).to(t)
+            self.made = t.clone(), torch.from_numpy(spline(t.double().numpy())).to(t)
         return self.made[1]

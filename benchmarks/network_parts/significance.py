@@ -219,7 +219,7 @@ def main(ensembles=20, draws=500, nets=3, only=None):
         ensembles: Trained and tested for size and power.
         draws: States for each size; half as many for a power, and on a thousand nodes.
         nets: Ensembles of each of three kinds whose REL is measured on 15 graphs.
-        only: Graphs of the sizes and powers; all where not given.
+        only: Graphs of the sizes and powers, `training` among them; all where not given.
     """
     began = time.process_time()
     found = sizes_and_powers(range(ensembles), draws, only), graphs(nets)

@@ -165,7 +165,21 @@ def test_training_goes_by_the_lean_function_and_torch_func_by_the_other():
     assert seen == ["_EagerBackward"]
     assert slope.requires_grad
     torch.func.jacrev(product)(h.detach())
-    assert seen[1] != "_EagerBackward"
+    assert seen[1].startswith("_Fixed")
+
+
+def test_forward_mode_and_batches_over_a_product_that_training_recorded():
+    adjacency, h = small().adjacency(), normal(5, 2).requires_grad_()
+    a = adjacency @ torch.eye(5, dtype=torch.float64)
+    y = adjacency @ h
+    batch = normal(3, 5, 2, seed=4)
+    (found,) = torch.autograd.grad(y, h, batch, is_grads_batched=True, create_graph=True)
+    torch.testing.assert_close(found, torch.einsum("ji,bjk->bik", a, batch))
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(batch[0], batch[1])
+        (pulled,) = torch.autograd.grad(y, h, dual)
+        tangent = torch.autograd.forward_ad.unpack_dual(pulled).tangent
+    torch.testing.assert_close(tangent, a.T @ batch[1])
 
 
 @pytest.mark.parametrize("warm", [False, True])
