@@ -147,14 +147,17 @@ def test_the_errors_of_training_iterations_are_those_of_the_last_turns(cell, mon
 
     monkeypatch.setattr(type(cell), "errors", errors)
     monkeypatch.setattr(cells, "drawn", lambda *_: cell)
-    monkeypatch.setattr(
-        speed, "ways", lambda cell: {"ours": lambda: latent.Continuous(topology, 4)}
-    )
-    monkeypatch.setattr(speed, "BLOCK", 1)
     topology = latent.phi_of(cell.a)
-    _, error = speed.one_seed("heat", "grid", 0, 10)["ours"]
+    ways = {
+        ("Euler", who): lambda: latent.Continuous(topology, 4) for who in (speed.OWN, speed.PEER)
+    }
+    monkeypatch.setattr(speed, "ways", lambda cell: ways)
+    monkeypatch.setattr(speed, "BLOCK", 1)
+    found = speed.one_seed("heat", "grid", 0, 10)
     assert asked == [(len(cell.t), len(cell.start))] * 2  # a fifth of ten iterations
-    assert error == 2.5
+    assert found["Euler", speed.OWN][1] == 2.5
+    assert found["Euler", speed.PEER][1] is None
+    assert all(ms > 0 for ms, _ in found.values())
 
 
 def test_each_solver_of_ndcn_meets_ours_of_its_own():

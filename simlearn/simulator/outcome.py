@@ -38,8 +38,8 @@ def _ending(x: Tensor, good: int, wanted: int, bound: float) -> tuple[Status, in
 
 def inside(x: Tensor, bound: float) -> Tensor:
     """Whether every component of a state ``[..., components]`` is finite and inside the bound."""
-    # one pass: the largest norm hands NaN on, and no comparison with NaN is true
-    largest = torch.linalg.vector_norm(x, torch.inf, dim=-1)
+    # both extremes hand NaN on, and no comparison with NaN is true; a norm takes ten times as long
+    largest = torch.maximum(x.amax(-1), -x.amin(-1))
     return (largest <= bound) & (largest < torch.inf)
 
 

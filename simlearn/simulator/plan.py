@@ -101,21 +101,30 @@ class Grid:
         self, counts: Iterable[int], dt: float, x: Tensor, inputs: Tensor | None
     ) -> Iterator[Leg]:
         """The steps of a rollout through all times, each gap in so many equal ones."""
-        gaps = self.times.diff(dim=0)
+        times, gaps = self.times[:-1], self.times.diff(dim=0)
+        one = times.ndim == 1  # numbers are quicker than tensors of one
+        begins: list[Time] = times.tolist() if one else list(times)
+        lengths: list[Time] = gaps.tolist() if one else list(gaps)
         for k, count in enumerate(counts):
-            begin, step = self._of_rows(self.times[k], x), self._step(gaps[k], count, dt, x)
+            begin, step = self._of_rows(begins[k], x), self._step(lengths[k], count, dt, x)
             acting = None if inputs is None else inputs[k]
             for j in range(count):
                 yield Leg(begin + j * step, step, j == count - 1, acting if j == 0 else None)
 
-    def _step(self, gap: Tensor, count: int, dt: float, x: Tensor) -> Time:
+    def _step(self, gap: Time, count: int, dt: float, x: Tensor) -> Time:
         """Equal parts of a gap; exactly dt where only rounding of the times lies between."""
-        if bool(((gap - count * dt).abs() <= SNAP * gap).all()):
+        if isinstance(gap, Tensor):
+            same = bool(((gap - count * dt).abs() <= SNAP * gap).all())
+        else:
+            same = abs(gap - count * dt) <= SNAP * gap
+        if same:
             return dt
         return self._of_rows(gap / count, x)
 
-    def _of_rows(self, value: Tensor, x: Tensor) -> Time:
+    def _of_rows(self, value: Time, x: Tensor) -> Time:
         """A number where all systems agree, else ``[rows, 1]``."""
+        if not isinstance(value, Tensor):
+            return value
         if value.ndim == 0 or bool((value == value[0]).all()):
             return float(value if value.ndim == 0 else value[0])
         return self.topology.per_row(value.to(x.device))[:, None].to(x.dtype)
