@@ -97,7 +97,7 @@ def speed(settings):
         "short at first, and a cubic spline through the decoded states; Φ is sparse, in NDCN "
         f"dense as in its program. Most of the gain is fewer steps: {STEPS['dopri5']} beside "
         f"Dormand-Prince at NDCN's tolerances, {STEPS['Euler']} beside its Euler steps from stamp "
-        f"to stamp, chosen on heat, seeds 0 to {TRIED - 1}; these are seeds {seeds[0]} to "
+        f"to stamp, chosen on seeds 0 to {TRIED - 1} of both; these are seeds {seeds[0]} to "
         f"{seeds[-1]}. NDCN's program calls torchdiffeq; own NDCN takes the same steps by code "
         f"with less overhead, so it is the harder rival; torchdiffeq has one turn in {SELDOM}, on "
         "the weights that own NDCN has then.",
