@@ -164,7 +164,7 @@ def sections(names, jobs, plan, log):
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        settings = Settings(plan.quick)
+        settings = Settings(plan.quick, jobs=plan.given.jobs)
         waiting = {pool.submit(run, name, settings, plan.mode): name for name in left}
         for one in as_completed(waiting):
             name, result = waiting[one], one.result()

@@ -16,11 +16,13 @@ class Settings:
         quick: One seed, shorter baselines, nothing compiled.
         full: Five seeds where the default has three.
         seeds: Seeds of everything, where given.
+        jobs: Processes at a time of a part that can take several.
     """
 
     quick: bool = False
     full: bool = False
     seeds: int | None = None
+    jobs: int = 2
 
     def count(self, default, full=None):
         """Seeds of one part: its default, more in a full run, one in a quick one."""
