@@ -136,20 +136,3 @@ class SplitField(VectorField):
         _halves(self, x)
         q, p = x.chunk(2, dim=-1)
         return torch.cat([self.drift(p, topology), self.kick(t, q, topology)], dim=-1)
-
-
-def transformed() -> bool:
-    """Whether torch.func or forward-mode differentiation looks on."""
-    return (
-        torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0
-    )
-
-
-def differentiated() -> bool:
-    """Whether torch.func or forward-mode differentiation takes derivatives, not batches alone."""
-    levels = torch._C._functorch.get_interpreter_stack() or ()
-    ways = torch._C._functorch.TransformType
-    return (
-        any(level.key() in (ways.Grad, ways.Jvp) for level in levels)
-        or torch.autograd.forward_ad._current_level >= 0
-    )

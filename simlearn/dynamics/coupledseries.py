@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from simlearn.component import ConfigError, DataError
-from simlearn.dynamics.base import Time, VectorField, transformed
+from simlearn.dynamics.base import Time, VectorField
 from simlearn.dynamics.neural import positive
 from simlearn.dynamics.splinebasis import SplineBasis
 from simlearn.state import Aggregation, Topology
+from simlearn.state.tracing import transformed
 
 
 class Jet(NamedTuple):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from simlearn.dynamics.base import transformed
+from simlearn.state.tracing import transformed
 
 # g (1 − h²) in one pass over the memory; differentiable to any order, and known to torch.func
 _times_slope = torch.ops.aten.tanh_backward.default

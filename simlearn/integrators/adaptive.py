@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from simlearn.component import ConfigError
-from simlearn.dynamics.base import Time, differentiated
+from simlearn.dynamics.base import Time
 from simlearn.integrators.base import Carry, Integrator
 from simlearn.integrators.solve import any_left
 from simlearn.state import Topology
+from simlearn.state.tracing import differentiated
 
 # Dormand and Prince 1980, table 2: RK5(4)7M
 NODES = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)

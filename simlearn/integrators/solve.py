@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from simlearn.component import ConfigError
-from simlearn.dynamics.base import differentiated
 from simlearn.state import Topology
+from simlearn.state.tracing import differentiated
 
 # a trial state, and how much of it is rounding: squared, one a system, or 0
 Update = Callable[[Tensor], tuple[Tensor, Tensor | float]]

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from simlearn.component import DataError
-from simlearn.state.operator import Adjacency, recorded
+from simlearn.state.operator import Adjacency
+from simlearn.state.tracing import recorded, wrapped
 
 if TYPE_CHECKING:
     from simlearn.state.topology import Topology
@@ -21,7 +22,7 @@ def adjacency_of(topology: Topology, aggregation: Aggregation, column: int | Non
     graph, (source, target) = topology.graph, topology.graph.edge_index
     weight = _weights(topology, column)
     if aggregation in ("mean", "symmetric", "mean_degree"):
-        if not recorded() and bool((weight < 0).any()):
+        if _readable(weight) and bool((weight < 0).any()):
             first = int((weight < 0).int().argmax())
             raise DataError(
                 f"Edge {first} ({int(source[first])} → {int(target[first])}) has the weight "
@@ -33,7 +34,7 @@ def adjacency_of(topology: Topology, aggregation: Aggregation, column: int | Non
     if aggregation == "mean":
         weight = _over(weight, arrives[target])
     elif aggregation == "symmetric":
-        weight = _over(weight, (arrives[target] * leaves[source]).sqrt())
+        weight = _over(weight, arrives[target] * leaves[source], 0.5)
     elif aggregation in ("graphon", "mean_degree"):
         rows = topology.per_system(torch.ones_like(topology.system, dtype=torch.float64))
         own = topology.system[target]
@@ -58,8 +59,8 @@ def _weights(topology: Topology, column: int | None) -> Tensor:
         raise DataError(
             f"Weights were asked from column {column} of edge_attr, which has {columns} columns."
         )
-    weight = by_edge(attr)[:, column].detach().double()
-    if not recorded():
+    weight = by_edge(attr)[:, column].double()
+    if _readable(weight):
         refuse_infinite(topology, "edge_attr", weight)
     return weight
 
@@ -85,5 +86,9 @@ def by_edge(attr: Tensor) -> Tensor:
     return attr[:, None] if attr.ndim == 1 else attr.flatten(1)
 
 
-def _over(weight: Tensor, size: Tensor) -> Tensor:
-    return torch.where(size > 0, weight / torch.where(size > 0, size, 1.0), 0.0)
+def _readable(weight: Tensor) -> bool:
+    return not recorded() and not wrapped(weight)
+
+
+def _over(weight: Tensor, size: Tensor, power: float = 1.0) -> Tensor:
+    return torch.where(size > 0, weight / torch.where(size > 0, size, 1.0) ** power, 0.0)

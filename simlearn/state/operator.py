@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from simlearn.state.tracing import followed, lasting, recorded, transformed
+
 LONG = 2**31  # rows or edges from which on int32 does not count them
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def lasting(make: F) -> F:
-    """What is kept must serve training, too, where inference mode asked for it first."""
-
-    @functools.wraps(make)
-    def made(*args: Any, **kwargs: Any) -> Any:
-        if not torch.is_inference_mode_enabled():
-            return make(*args, **kwargs)
-        with torch.inference_mode(False), torch.no_grad():
-            return make(*args, **kwargs)
-
-    return made  # type: ignore[return-value]
-
-
-def recorded() -> bool:
-    """Whether operations are recorded, to be compiled."""
-    proxy = torch._C._TorchDispatchModeKey.PROXY
-    return torch.compiler.is_dynamo_compiling() or torch._C._get_dispatch_mode(proxy) is not None
-
-
-def plain() -> bool:
-    """Whether neither torch.func nor forward-mode differentiation looks on."""
-    looked_at: bool = torch._C._are_functorch_transforms_active()
-    return not looked_at and torch.autograd.forward_ad._current_level < 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +78,9 @@ class Csr:
 
 @dataclass(eq=False)  # frozen ones torch.compile takes for constants
 class Adjacency:
-    """A with a fixed weight for every edge, its transpose, and the products by both.
+    """A with a weight for every edge, its transpose, and the products by both.
+
+    Derivatives by h, and by the weights where they are asked for.
 
     Args:
         forth: The edges by their target.
@@ -118,13 +95,17 @@ class Adjacency:
 
     def __matmul__(self, h: Tensor) -> Tensor:
         """Σⱼ Aᵢⱼ hⱼ, ``[rows, k]`` to ``[rows, k]``."""
-        return self._gathered(h) if recorded() else self.product(h, False)
+        if recorded():
+            return self._gathered(h)
+        if followed(self.weight):
+            return weighted(self.forth, self.back, self.weight.to(h.dtype), h)
+        return self.product(h, False)
 
     def product(self, h: Tensor, transposed: bool) -> Tensor:
-        """A h or Aᵀ h, by the least machinery that the derivatives asked for need."""
-        if plain() and not (h.requires_grad and torch.is_grad_enabled()):
+        """A h or Aᵀ h, the weights fixed, by the least machinery for the derivatives asked for."""
+        if not transformed() and not (h.requires_grad and torch.is_grad_enabled()):
             return self.matrix(h.dtype, transposed) @ h
-        by = _Eager if plain() else _Fixed
+        by = _Fixed if transformed() else _Eager
         found: Tensor = by.apply(h, self, transposed)
         return found
 
@@ -191,7 +172,7 @@ class _Fixed(torch.autograd.Function):
 
 
 def weighted(forth: Csr, back: Csr, weight: Tensor, h: Tensor) -> Tensor:
-    """Σⱼ Aᵢⱼ hⱼ where the weights ``[E]`` are learned or change: derivatives by both."""
+    """Σⱼ Aᵢⱼ hⱼ, ``[rows, k]``, with derivatives by the weights ``[E]`` and by h."""
     product: Tensor = _Weighted.apply(weight, h, forth, back)
     return product
 
@@ -215,8 +196,9 @@ class _Weighted(torch.autograd.Function):
         by_weight = by_h = None
         if ctx.needs_input_grad[0]:
             source, target = ctx.forth.column.long(), ctx.forth.rows()
-            product = (gradient.index_select(0, target) * h.index_select(0, source)).sum(-1)
-            by_weight = torch.zeros_like(weight).index_copy(0, ctx.forth.edge, product)
+            each = gradient.index_select(0, target) * h.index_select(0, source)
+            each = each.sum(-1) if each.ndim > 1 else each
+            by_weight = torch.zeros_like(weight).index_copy(0, ctx.forth.edge, each)
         if ctx.needs_input_grad[1]:
             by_h = _Weighted.apply(weight, gradient, ctx.back, ctx.forth)
         return by_weight, by_h, None, None

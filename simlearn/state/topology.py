@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Literal, cast
@@ -14,8 +14,10 @@ from torch import Tensor
 from simlearn.component import DataError
 from simlearn.state.aggregation import Aggregation, adjacency_of, refuse_infinite
 from simlearn.state.graph import Graph
-from simlearn.state.operator import Adjacency, lasting, recorded
+from simlearn.state.operator import Adjacency
+from simlearn.state.tracing import followed, lasting, recorded
 
+ATTRIBUTES = ("edge_attr", "node_attr", "system_attr", "inputs")
 OPERATED = ("graph", "edge_attr", "system", "num_systems")  # what an adjacency follows from
 
 
@@ -107,8 +109,9 @@ class Topology:
     def adjacency(self, aggregation: Aggregation = "sum", weight: int | None = None) -> Adjacency:
         """A, for sums over neighbours; the same object every time it is asked for.
 
-        An edge s → t stands at A[t, s]: sums arrive at targets. Edges that occur twice count twice,
-        and rows without incoming edges get zero.
+        Where ``edge_attr`` asks for derivatives it is made anew, and sums have them. An edge s → t
+        stands at A[t, s]: sums arrive at targets. Edges that occur twice count twice, and rows
+        without incoming edges get zero.
 
         Args:
             aggregation: What divides the weight of an edge. "sum": nothing. "mean": the strength Σⱼ
@@ -121,6 +124,8 @@ class Topology:
             DataError: There is no such column, or a weight is not finite, or negative where a
                 strength divides.
         """
+        if weight is not None and followed(self.edge_attr):
+            return adjacency_of(self, aggregation, weight)
         key = (aggregation, weight)
         if key not in self._operators:
             self._operators[key] = adjacency_of(self, aggregation, weight)
@@ -162,12 +167,21 @@ class Topology:
 
     @lasting
     def repeat(self, times: int) -> Topology:
-        """``times`` copies side by side; the same object every time it is asked for."""
+        """``times`` copies side by side; the same object every time it is asked for.
+
+        Made anew where an attribute asks for derivatives, as by `to`.
+        """
         if times == 1:
             return self
-        if times not in self._copies:
-            self._copies[times] = Topology.union([self] * times, self.graph.repeat(times))
-        return self._copies[times]
+        return self._kept(times, lambda: Topology.union([self] * times, self.graph.repeat(times)))
+
+    def _kept(self, key: Any, make: Callable[[], Topology]) -> Topology:
+        """A copy, made once, or every time where derivatives by an attribute are asked for."""
+        if any(followed(getattr(self, name)) for name in ATTRIBUTES):
+            return make()
+        if key not in self._copies:
+            self._copies[key] = make()
+        return self._copies[key]
 
     @cached_property
     def _copies(self) -> dict[Any, Topology]:
@@ -201,7 +215,7 @@ class Topology:
         if len(names) > 1:
             raise DataError(f"A batch cannot mix node names: {sorted(names)}.")
         joined: dict[str, Any] = {}
-        for name in ("edge_attr", "node_attr", "node_type", "system_attr", "inputs"):
+        for name in ("node_type", *ATTRIBUTES):
             values = [getattr(part, name) for part in parts]
             if all(value is not None for value in values):
                 joined[name] = torch.cat(values)
@@ -224,17 +238,13 @@ class Topology:
         One copy for each is kept.
         """
         key = (torch.device(device), dtype)
-        if key not in self._copies:
-            changes: dict[str, Any] = {
-                "graph": self.graph.to(device),
-                "system": self.system.to(device),
-            }
-            if self.node_type is not None:
-                changes["node_type"] = self.node_type.to(device)
-            for name in ("edge_attr", "node_attr", "system_attr", "inputs"):
-                value = getattr(self, name)
-                if value is not None:
-                    changes[name] = value.to(device, dtype if value.is_floating_point() else None)
-            same = all(getattr(self, name) is value for name, value in changes.items())
-            self._copies[key] = self if same else self.replace(**changes)
-        return self._copies[key]
+        return self._kept(key, lambda: self._moved(*key))
+
+    def _moved(self, device: torch.device, dtype: torch.dtype | None) -> Topology:
+        changes: dict[str, Any] = {"graph": self.graph.to(device)}
+        for name in ("system", "node_type", *ATTRIBUTES):
+            value = getattr(self, name)
+            if value is not None:
+                changes[name] = value.to(device, dtype if value.is_floating_point() else None)
+        same = all(getattr(self, name) is value for name, value in changes.items())
+        return self if same else self.replace(**changes)

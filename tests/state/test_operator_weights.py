@@ -1,0 +1,170 @@
+"""Weights of edges and attributes of nodes may be learned: derivatives by them reach every sum."""
+
+import pytest
+import torch
+from torch.func import jacfwd, jacrev
+
+from simlearn.dynamics import EdgeNetwork, GraphCoupled
+from simlearn.state import Graph, Topology
+from simlearn_networks import ErdosRenyi, HeatLaw
+
+AGGREGATIONS = ("sum", "mean", "symmetric", "graphon", "mean_degree")
+# directed, a self-edge (2), an edge that stands three times (0 → 1), nobody at 5, 4 only sends
+EDGES = torch.tensor([[0, 1, 1, 2, 3, 0, 0, 4], [1, 0, 2, 2, 0, 1, 1, 3]])
+
+
+def normal(*shape, seed=0):
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=rng, dtype=torch.float64)
+
+
+def small():
+    return Topology(Graph(EDGES.clone(), 6), edge_attr=normal(8, 2).abs() + 0.1)
+
+
+def dense(weight, aggregation):
+    """A as a matrix that follows its weights, from the definition of each aggregation."""
+    raw = weight.new_zeros(6, 6).index_put((EDGES[1], EDGES[0]), weight, accumulate=True)
+    arrives, leaves = raw.sum(1), raw.sum(0)
+    by = {
+        "sum": torch.ones_like(raw),
+        "mean": arrives[:, None].expand(6, 6),
+        "symmetric": arrives[:, None] * leaves,
+        "graphon": torch.full_like(raw, 6),
+        "mean_degree": (arrives.sum() / 6).expand(6, 6),
+    }[aggregation]
+    by = torch.where(by > 0, by, 1.0)
+    return raw / (by.sqrt() if aggregation == "symmetric" else by)
+
+
+def sums(aggregation):
+    """The product as a function of the attributes of the edges and of h, ours and by the matrix."""
+    topology = small()
+
+    def ours(attr, h):
+        return topology.replace(edge_attr=attr).adjacency(aggregation, 1) @ h
+
+    def theirs(attr, h):
+        return dense(attr[:, 1], aggregation) @ h
+
+    return ours, theirs, topology.edge_attr
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+@pytest.mark.parametrize("h", [normal(6, 3), normal(6)], ids=["columns", "vector"])
+def test_derivatives_by_weights_are_those_of_the_dense_matrix(aggregation, h):
+    ours, theirs, attr = sums(aggregation)
+    torch.testing.assert_close(ours(attr, h), theirs(attr, h))
+    leaves = attr.clone().requires_grad_(), h.clone().requires_grad_()
+    found, wanted = (f(*leaves) for f in (ours, theirs))
+    push = torch.ones_like(h).cumsum(0)
+    for one, other in zip(
+        torch.autograd.grad((found * push).sum(), leaves),
+        torch.autograd.grad((wanted * push).sum(), leaves),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
+    assert torch.autograd.gradcheck(ours, leaves, check_forward_ad=True)
+    assert torch.autograd.gradgradcheck(ours, leaves)
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+@pytest.mark.parametrize("way", [jacrev, jacfwd])
+def test_torch_func_sees_the_weights(aggregation, way):
+    ours, theirs, attr = sums(aggregation)
+    h = normal(6, 3)
+    torch.testing.assert_close(way(ours)(attr, h), way(theirs)(attr, h))
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(attr, torch.ones_like(attr))
+        parts = [torch.autograd.forward_ad.unpack_dual(f(dual, h)).tangent for f in (ours, theirs)]
+    torch.testing.assert_close(*parts)
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_weights_of_zero_have_finite_derivatives(aggregation):
+    attr = torch.zeros(8, 2, dtype=torch.float64).requires_grad_()
+    answer = small().replace(edge_attr=attr).adjacency(aggregation, 0) @ normal(6, 2)
+    assert torch.autograd.grad(answer.sum(), attr)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_nothing_made_from_weights_that_are_learned_is_kept(aggregation):
+    """A step of an optimizer writes in place; the first look may be one without gradients."""
+    attr, h = small().edge_attr.clone().requires_grad_(), normal(6, 2)
+    topology = small().replace(edge_attr=attr)
+    with torch.no_grad():
+        assert not (topology.adjacency(aggregation, 0) @ h).requires_grad
+    for _ in range(2):
+        found = topology.adjacency(aggregation, 0) @ h
+        torch.testing.assert_close(found, dense(attr[:, 0], aggregation) @ h)
+        (slope,) = torch.autograd.grad(found.square().sum(), attr)
+        assert slope[:, 0].any()
+        with torch.no_grad():
+            attr.add_(torch.arange(16.0).reshape(8, 2))
+    assert topology.adjacency(aggregation) is topology.adjacency(aggregation), "of ones"
+
+
+@pytest.mark.parametrize("name", ["edge_attr", "node_attr", "system_attr", "inputs"])
+def test_copies_follow_attributes_that_are_learned(name):
+    rows = {"edge_attr": 8, "system_attr": 1}.get(name, 6)
+    base, value = small(), normal(rows, 2).requires_grad_()
+    topology = base.replace(**{name: value})
+    ways = (lambda one: one.repeat(3), lambda one: one.to("cpu", torch.float32))
+    for way in ways:
+        with torch.no_grad():
+            way(topology)
+        copy = getattr(way(topology), name)
+        (slope,) = torch.autograd.grad(copy.sum(), value)
+        assert slope.unique().tolist() == [len(copy) / rows]
+        with torch.no_grad():
+            value.add_(1)
+        again = getattr(way(topology), name)[:rows]
+        torch.testing.assert_close(again, value.to(again.dtype))
+        assert way(base) is way(base)
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_compiler_sees_the_weights(warm):
+    ours, theirs, attr = sums("mean")
+    attr = attr.clone().requires_grad_()
+    if warm:
+        ours(attr, normal(6, 3))
+    h = normal(6, 3)
+    found = torch.compile(ours, backend="eager")(attr, h)
+    slopes = [torch.autograd.grad(y.square().sum(), attr)[0] for y in (found, theirs(attr, h))]
+    torch.testing.assert_close(*slopes)
+
+
+@pytest.mark.parametrize("pair", [None, EdgeNetwork(width=4, features=1)])
+def test_a_field_on_a_graph_has_derivatives_by_the_weights(pair):
+    topology = small().replace(edge_attr=normal(8, 1).abs())
+    field, x = GraphCoupled(pair=pair, weight=0, aggregation="mean").double(), normal(6, 1)
+
+    def rate(attr):
+        return field(0.0, x, topology.replace(edge_attr=attr))
+
+    attr = topology.edge_attr.clone().requires_grad_()
+    assert torch.autograd.gradcheck(rate, (attr,))
+
+
+def test_the_weights_of_a_network_are_found_from_its_slopes():
+    """Heat on a graph of 30 nodes whose conductances nobody knows, 40 states of it."""
+    graph = ErdosRenyi(30, 0.2).draw(torch.Generator().manual_seed(3)).graph
+    edges = graph.edge_index.shape[1]
+    truth = Topology(graph, edge_attr=0.2 + normal(edges, 1, seed=1).abs())
+    law, x = HeatLaw(), normal(40, 30, 1)
+    with torch.no_grad():
+        slopes = torch.stack([law(0.0, one, truth) for one in x])
+    weights = torch.ones(edges, 1, dtype=torch.float64, requires_grad=True)
+    learned = truth.replace(edge_attr=weights)
+    solver = torch.optim.LBFGS([weights], max_iter=300, tolerance_grad=1e-14, tolerance_change=0.0)
+
+    def closure():
+        solver.zero_grad()
+        found = torch.stack([law(0.0, one, learned) for one in x])
+        loss = (found - slopes).square().mean()
+        loss.backward()
+        return loss
+
+    solver.step(closure)
+    torch.testing.assert_close(weights.detach(), truth.edge_attr, rtol=1e-6, atol=1e-6)
