@@ -1,5 +1,7 @@
 """The protocols of benchmarks/networks.py give what is known of the truth, and can fail."""
 
+import collections
+import itertools
 import json
 import pathlib
 import sys
@@ -36,6 +38,7 @@ from network_parts.protocol import OURS, RIVAL, Run
 
 sys.path.pop(0)
 
+WHO = (speed.OWN, speed.PEER)
 LAWS = {"heat": HeatLaw(), "gene": GeneRegulationLaw(), "mutualistic": MutualisticLaw()}
 
 
@@ -138,8 +141,8 @@ def test_states_between_the_knots_are_those_of_a_cubic(cell):
         torch.testing.assert_close(found[:, 0], t**3 - t)
 
 
-def test_the_errors_of_training_iterations_are_those_of_the_last_turns(cell, monkeypatch):
-    asked = []
+def test_training_iterations_in_turns_with_errors_of_the_last_ones(cell, monkeypatch):
+    asked, models, ticks, steps = [], {}, itertools.count(), collections.Counter()
 
     def errors(_, found):
         asked.append(found.shape)
@@ -148,16 +151,33 @@ def test_the_errors_of_training_iterations_are_those_of_the_last_turns(cell, mon
     monkeypatch.setattr(type(cell), "errors", errors)
     monkeypatch.setattr(cells, "drawn", lambda *_: cell)
     topology = latent.phi_of(cell.a)
-    ways = {
-        ("Euler", who): lambda: latent.Continuous(topology, 4) for who in (speed.OWN, speed.PEER)
-    }
-    monkeypatch.setattr(speed, "ways", lambda cell: ways)
-    monkeypatch.setattr(speed, "BLOCK", 1)
-    found = speed.one_seed("heat", "grid", 0, 10)
-    assert asked == [(len(cell.t), len(cell.start))] * 2  # a fifth of ten iterations
+
+    def made(who):
+        return lambda: models.setdefault(who, latent.Continuous(topology, 4))
+
+    def trainer(model, *_):
+        who = next(name for name, one in models.items() if one is model)
+
+        def step():
+            if who == speed.PEER and not steps[who] % 2:  # its turn begins
+                weights = [list(models[name].parameters()) for name in (speed.OWN, speed.PEER)]
+                assert all(map(torch.equal, *weights))
+            steps[who] += 1
+            with torch.no_grad():
+                next(model.parameters()).add_(steps[who])
+
+        return step
+
+    monkeypatch.setattr(speed, "ways", lambda _: {("Euler", who): made(who) for who in WHO})
+    monkeypatch.setattr(speed, "BLOCK", 2)
+    monkeypatch.setattr(ndcn, "trainer", trainer)
+    monkeypatch.setattr(speed.time, "process_time", lambda: next(ticks))
+    found = speed.one_seed("heat", "grid", 0, 20)
+    assert steps == {speed.OWN: 20, speed.PEER: 4}  # the latter in two of ten turns
+    assert asked == [(len(cell.t), len(cell.start))] * 2  # a fifth of ten turns
     assert found["Euler", speed.OWN][1:] == (3, 2.5)  # the last, and the mean of 2 and 3
     assert found["Euler", speed.PEER][1:] == (None, None)
-    assert all(ms > 0 for ms, *_ in found.values())
+    assert [ms for ms, *_ in found.values()] == [500, 500]  # a tick for two iterations
 
 
 def test_each_solver_of_ndcn_meets_ours_of_its_own():

@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
-from simlearn import ConfigError, Map, Simulator, SplitField, Topology
+from simlearn import ConfigError, Map, Simulator, SplitField, Topology, VectorField
 from simlearn.dynamics import LinearMap, SeparableEnergy
 from simlearn.integrators import RK4, Leapfrog, Yoshida4, Yoshida6
+from simlearn.simulator.outcome import inside
 
 TIMES = torch.tensor([0.3, 0.42, 0.5, 1.1, 1.13, 2.0], dtype=torch.float64)
 START = torch.tensor([[0.8, -0.6], [0.1, 0.9], [1.3, 0.2]], dtype=torch.float64)
@@ -188,3 +189,41 @@ def test_a_rollout_that_blows_up_names_its_step_and_its_row(through):
     assert simulator.rollout(START * 0, 3, THREE).first_bad_row == -1
     bounded = simulator.rollout(x0, 300, THREE, bound=5.0)
     assert (bounded.status, bounded.first_bad_row) == ("left_bound", 1)
+    downwards = simulator.rollout(-x0, 300, THREE, bound=5.0)
+    assert (downwards.status, downwards.first_bad_row) == ("left_bound", 1)
+
+
+KINDS = (torch.float32, torch.float64, torch.complex128)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_state_is_inside_where_every_component_is(kind, at):
+    def judged(value, bound):
+        state = torch.tensor([[1.0, -2.0, 0.5], [4.0, 4.0, -4.0]]).to(kind)
+        state[0, at] = value
+        return inside(state, bound).tolist()
+
+    for value in (torch.inf, -torch.inf, torch.nan):
+        assert judged(value, torch.inf) == judged(value, 5.0) == [False, True]
+    for value in (5.0, -5.0, 0.0):
+        assert judged(value, 5.0) == judged(value, torch.inf) == [True, True]
+    for value in (5.1, -5.1):
+        assert judged(value, 5.0) == [False, True]
+    assert judged(torch.nan, 3.9) == [False, False]
+
+
+def test_states_may_be_complex_and_not_integers():
+    class Turning(VectorField):
+        """dψ/dt = −iψ."""
+
+        def forward(self, t, x, topology):
+            return -1j * x
+
+    simulator, start = Simulator(Turning(), RK4(), 0.01), torch.tensor([[1.0, 2j]]).cdouble()
+    found = simulator.rollout(start, 100)
+    assert found.status == "ok"
+    turned = torch.exp(torch.tensor(-1j, dtype=torch.complex128)) * start
+    torch.testing.assert_close(found.x[-1], turned, rtol=1e-9, atol=1e-9)
+    with pytest.raises(ConfigError, match="int64"):
+        simulator.rollout(torch.ones(1, 2, dtype=torch.int64), 3)

@@ -85,7 +85,7 @@ def one_seed(dynamics, graph, seed, iterations):
 
 
 def speed(settings):
-    """Heat and gene on the grid; every way gets the same iterations on the same arrays."""
+    """Heat and gene on the grid; on the same arrays, and but for torchdiffeq equally often."""
     task = Task("speed")
     iterations = SHORT if settings.quick else ndcn.ITERATIONS
     seeds = range(TRIED, TRIED + settings.count(SEEDS))
@@ -105,7 +105,7 @@ def speed(settings):
         f"to stamp, chosen on seeds 0 to {TRIED - 1} of both; here are seeds "
         f"{', '.join(map(str, seeds))}. NDCN's program calls torchdiffeq; own NDCN takes the same "
         "steps by code with less overhead, so it is the harder rival; torchdiffeq has one turn in "
-        f"{SELDOM}, on the weights that own NDCN has then.",
+        f"{SELDOM}, which begins with the weights that own NDCN has then.",
         "Errors: mean over interp and extrap, after the last iteration, and averaged over the ends "
         f"of the turns in the last {LAST:.0%} of the iterations, as those of NDCN move by a third "
         f"from one hundred iterations to the next; equal where the median is at most {EQUAL:g} "

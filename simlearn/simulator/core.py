@@ -86,6 +86,8 @@ class Simulator(nn.Module):
         if topology is None:
             topology = Topology.isolated(x.shape[0]).to(x.device)
         dim = self.dynamics.dim
+        if not (x.is_floating_point() or x.is_complex()):
+            raise ConfigError(f"The state is {x.dtype}. Give real numbers: x.double().")
         own = next((p.dtype for p in self.parameters()), x.dtype)
         if x.dtype != own:
             raise ConfigError(
