@@ -211,6 +211,9 @@ def test_a_state_is_inside_where_every_component_is(kind, at):
     for value in (5.1, -5.1):
         assert judged(value, 5.0) == [False, True]
     assert judged(torch.nan, 3.9) == [False, False]
+    if kind.is_complex:
+        assert judged(3 - 4j, 5.0) == judged(4j, 5.0) == [True, True]
+        assert judged(3 - 4.1j, 5.0) == judged(-5.1j, 5.0) == [False, True]
 
 
 def test_states_may_be_complex_and_not_integers():

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from simlearn.component import DataError
 from simlearn.state.operator import Adjacency
-from simlearn.state.tracing import recorded, wrapped
+from simlearn.state.tracing import batched, recorded
 
 if TYPE_CHECKING:
     from simlearn.state.topology import Topology
@@ -26,7 +26,7 @@ def adjacency_of(topology: Topology, aggregation: Aggregation, column: int | Non
             first = int((weight < 0).int().argmax())
             raise DataError(
                 f"Edge {first} ({int(source[first])} → {int(target[first])}) has the weight "
-                f"{float(weight[first]):g}. Aggregation by {aggregation} divides by the sum of "
+                f"{weight[first].item():g}. Aggregation by {aggregation} divides by the sum of "
                 "weights, so these must not be negative; use sum or graphon."
             )
         arrives = weight.new_zeros(graph.rows).index_add(0, target, weight)
@@ -78,7 +78,7 @@ def refuse_infinite(topology: Topology, name: str, values: Tensor) -> None:
         if name == "edge_attr":
             source, target = topology.graph.edge_index[:, first[0]].tolist()
             where = f"edge {first[0]} ({source} → {target})"
-        raise DataError(f"{name} of {where} is {float(values[first])}; give a number.")
+        raise DataError(f"{name} of {where} is {values[first].item()}; give a number.")
 
 
 def by_edge(attr: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ def by_edge(attr: Tensor) -> Tensor:
 
 
 def _readable(weight: Tensor) -> bool:
-    return not recorded() and not wrapped(weight)
+    return not recorded() and not batched(weight)
 
 
 def _over(weight: Tensor, size: Tensor, power: float = 1.0) -> Tensor:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from simlearn.component import DataError
+from simlearn.state.keeping import lasting
 from simlearn.state.operator import Csr
-from simlearn.state.tracing import lasting
 
 CACHED = ("pairs", "by_target", "by_source")
 

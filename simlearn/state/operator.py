@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from simlearn.state.tracing import followed, lasting, recorded, transformed
+from simlearn.state.keeping import lasting
+from simlearn.state.tracing import followed, recorded, transformed
 
 LONG = 2**31  # rows or edges from which on int32 does not count them
 
@@ -196,11 +197,11 @@ class _Weighted(torch.autograd.Function):
         by_weight = by_h = None
         if ctx.needs_input_grad[0]:
             source, target = ctx.forth.column.long(), ctx.forth.rows()
-            each = gradient.index_select(0, target) * h.index_select(0, source)
+            each = gradient.index_select(0, target) * h.index_select(0, source).conj()
             each = each.sum(-1) if each.ndim > 1 else each
             by_weight = torch.zeros_like(weight).index_copy(0, ctx.forth.edge, each)
         if ctx.needs_input_grad[1]:
-            by_h = _Weighted.apply(weight, gradient, ctx.back, ctx.forth)
+            by_h = _Weighted.apply(weight.conj(), gradient, ctx.back, ctx.forth)
         return by_weight, by_h, None, None
 
     @staticmethod

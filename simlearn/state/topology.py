@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Literal, cast
@@ -13,11 +13,12 @@ from torch import Tensor
 
 from simlearn.component import DataError
 from simlearn.state.aggregation import Aggregation, adjacency_of, refuse_infinite
+from simlearn.state.copies import ATTRIBUTES, copied
 from simlearn.state.graph import Graph
+from simlearn.state.keeping import kept, lasting
 from simlearn.state.operator import Adjacency
-from simlearn.state.tracing import followed, lasting, recorded
+from simlearn.state.tracing import batched, recorded
 
-ATTRIBUTES = ("edge_attr", "node_attr", "system_attr", "inputs")
 OPERATED = ("graph", "edge_attr", "system", "num_systems")  # what an adjacency follows from
 
 
@@ -124,12 +125,13 @@ class Topology:
             DataError: There is no such column, or a weight is not finite, or negative where a
                 strength divides.
         """
-        if weight is not None and followed(self.edge_attr):
-            return adjacency_of(self, aggregation, weight)
-        key = (aggregation, weight)
-        if key not in self._operators:
-            self._operators[key] = adjacency_of(self, aggregation, weight)
-        return self._operators[key]
+        source = None if weight is None else self.edge_attr
+        return kept(
+            self._operators,
+            (aggregation, weight),
+            (source,),
+            lambda: adjacency_of(self, aggregation, weight),
+        )
 
     @cached_property
     def _operators(self) -> dict[Any, Adjacency]:
@@ -142,15 +144,12 @@ class Topology:
             DataError: A value is not finite.
         """
         value: Tensor | None = getattr(self, name)
-        if value is None or self._looked.get(name) is value or recorded():
-            return value
-        if not torch._C._are_functorch_transforms_active():
-            refuse_infinite(self, name, value)
-            self._looked[name] = value
+        if value is not None and not recorded() and not batched(value):
+            kept(self._looked, name, (value,), lambda: refuse_infinite(self, name, value))
         return value
 
     @cached_property
-    def _looked(self) -> dict[str, Tensor]:
+    def _looked(self) -> dict[str, Any]:
         return {}
 
     def replace(self, **changes: Any) -> Topology:
@@ -169,19 +168,16 @@ class Topology:
     def repeat(self, times: int) -> Topology:
         """``times`` copies side by side; the same object every time it is asked for.
 
-        Made anew where an attribute asks for derivatives, as by `to`.
+        Attributes that ask for derivatives are carried over every time, as by `to`.
         """
         if times == 1:
             return self
-        return self._kept(times, lambda: Topology.union([self] * times, self.graph.repeat(times)))
-
-    def _kept(self, key: Any, make: Callable[[], Topology]) -> Topology:
-        """A copy, made once, or every time where derivatives by an attribute are asked for."""
-        if any(followed(getattr(self, name)) for name in ATTRIBUTES):
-            return make()
-        if key not in self._copies:
-            self._copies[key] = make()
-        return self._copies[key]
+        return copied(
+            self,
+            times,
+            lambda one: Topology.union([one] * times, one.graph.repeat(times)),
+            lambda value: torch.cat([value] * times),
+        )
 
     @cached_property
     def _copies(self) -> dict[Any, Topology]:
@@ -238,13 +234,16 @@ class Topology:
         One copy for each is kept.
         """
         key = (torch.device(device), dtype)
-        return self._kept(key, lambda: self._moved(*key))
 
-    def _moved(self, device: torch.device, dtype: torch.dtype | None) -> Topology:
-        changes: dict[str, Any] = {"graph": self.graph.to(device)}
-        for name in ("system", "node_type", *ATTRIBUTES):
-            value = getattr(self, name)
-            if value is not None:
-                changes[name] = value.to(device, dtype if value.is_floating_point() else None)
-        same = all(getattr(self, name) is value for name, value in changes.items())
-        return self if same else self.replace(**changes)
+        def carry(value: Tensor) -> Tensor:
+            return value.to(device, dtype if value.is_floating_point() else None)
+
+        def make(one: Topology) -> Topology:
+            changes: dict[str, Any] = {"graph": one.graph.to(device)}
+            for name in ("system", "node_type", *ATTRIBUTES):
+                if getattr(one, name) is not None:
+                    changes[name] = carry(getattr(one, name))
+            same = all(getattr(one, name) is value for name, value in changes.items())
+            return one if same else one.replace(**changes)
+
+        return copied(self, key, make, carry)

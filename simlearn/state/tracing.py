@@ -1,28 +1,7 @@
-"""Who looks on while tensors are computed: autograd, torch.func, forward mode, the compiler."""
-
-from __future__ import annotations
-
-import functools
-from collections.abc import Callable
-from typing import Any, TypeVar
+"""Who looks on while tensors are computed: torch.func, forward mode, the compiler."""
 
 import torch
 from torch import Tensor
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def lasting(make: F) -> F:
-    """What is kept must serve training, too, where inference mode asked for it first."""
-
-    @functools.wraps(make)
-    def made(*args: Any, **kwargs: Any) -> Any:
-        if not torch.is_inference_mode_enabled():
-            return make(*args, **kwargs)
-        with torch.inference_mode(False), torch.no_grad():
-            return make(*args, **kwargs)
-
-    return made  # type: ignore[return-value]
 
 
 def recorded() -> bool:
@@ -48,16 +27,22 @@ def differentiated() -> bool:
     )
 
 
+def batched(value: Tensor) -> bool:
+    """Whether torch.func.vmap maps over a tensor, so that no number of it can be read."""
+    inner = torch._C._functorch
+    while inner.is_functorch_wrapped_tensor(value):
+        if inner.is_batchedtensor(value):
+            return True
+        value = inner.get_unwrapped(value)
+    return False
+
+
 def followed(value: Tensor | None) -> bool:
-    """Whether derivatives by a tensor are asked for, so that nothing made from it may be kept."""
+    """Whether autograd, forward mode or torch.func follows what a tensor is used for."""
     if value is None or value.requires_grad:
         return value is not None
-    if recorded() or not transformed():
+    if not transformed() or recorded():
         return False
-    return wrapped(value) or torch.autograd.forward_ad.unpack_dual(value).tangent is not None
-
-
-def wrapped(value: Tensor) -> bool:
-    """Whether torch.func looks on through a tensor."""
-    found: bool = torch._C._functorch.is_functorch_wrapped_tensor(value)
-    return found
+    if torch._C._functorch.is_functorch_wrapped_tensor(value):
+        return True
+    return torch.autograd.forward_ad.unpack_dual(value).tangent is not None

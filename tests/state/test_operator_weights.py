@@ -2,10 +2,12 @@
 
 import pytest
 import torch
-from torch.func import jacfwd, jacrev
+from torch.func import jacfwd, jacrev, jvp, vmap
 
+from simlearn.component import DataError
 from simlearn.dynamics import EdgeNetwork, GraphCoupled
 from simlearn.state import Graph, Topology
+from simlearn.state.operator import weighted
 from simlearn_networks import ErdosRenyi, HeatLaw
 
 AGGREGATIONS = ("sum", "mean", "symmetric", "graphon", "mean_degree")
@@ -121,6 +123,82 @@ def test_copies_follow_attributes_that_are_learned(name):
         again = getattr(way(topology), name)[:rows]
         torch.testing.assert_close(again, value.to(again.dtype))
         assert way(base) is way(base)
+
+
+def test_what_is_frozen_again_is_what_was_trained_meanwhile():
+    attr, h = small().edge_attr.clone(), normal(6, 2)
+    topology = small().replace(edge_attr=attr)
+    ways = (
+        lambda: topology.adjacency("mean", 0) @ h,
+        lambda: topology.repeat(2).edge_attr,
+        lambda: topology.to("cpu", torch.float32).edge_attr,
+    )
+    before = [way() for way in ways]
+    with torch.no_grad():
+        attr.mul_(torch.arange(1.0, 17.0).reshape(8, 2))
+    for way, old in zip(ways, before, strict=True):
+        assert not torch.equal(way(), old)
+    torch.testing.assert_close(ways[0](), dense(attr[:, 0], "mean") @ h)
+    torch.testing.assert_close(ways[1](), torch.cat([attr, attr]))
+
+
+@pytest.mark.parametrize("name", ["node_attr", "inputs"])
+def test_operators_of_fixed_weights_are_kept_beside_what_is_learned(name):
+    topology = small().replace(**{name: normal(6, 1).requires_grad_()})
+    for way in (lambda: topology.repeat(3), lambda: topology.to("cpu", torch.float32)):
+        assert way().adjacency("mean", 0) is way().adjacency("mean", 0)
+        assert getattr(way(), name).requires_grad
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_batches_of_weights(aggregation):
+    ours, theirs, attr = sums(aggregation)
+    many, h = attr * (1 + normal(4, 8, 2, seed=2).abs()), normal(6, 3)
+    for f in (lambda f: f, jacfwd, jacrev):
+        found, wanted = (vmap(f(way), (0, None))(many, h) for way in (ours, theirs))
+        torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("wrong", [-0.5, torch.nan])
+def test_weights_that_are_refused_are_refused_under_transforms(wrong):
+    ours, _, attr = sums("mean")
+    attr, h = attr.clone(), normal(6, 3)
+    attr[2, 1] = wrong
+    named = r"(?i)edge 2 \(1 → 2\)"
+    for way in (jacrev(ours), lambda a, h: jvp(lambda w: ours(w, h), (a,), (a,))):
+        with pytest.raises(DataError, match=named):
+            way(attr, h)
+    field = EdgeNetwork(width=3, features=2).double()
+    learned = attr.requires_grad_()
+    topology = small().replace(edge_attr=learned)
+    if wrong != wrong:
+        with torch.no_grad():
+            learned[2, 1] = 1.0
+        field(h[:, :1], topology, topology.adjacency())
+        with torch.no_grad():
+            learned[2, 1] = wrong
+        with pytest.raises(DataError, match=named):
+            field(h[:, :1], topology, topology.adjacency())
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.complex128])
+def test_states_of_another_kind_than_the_weights(kind):
+    ours, _, attr = sums("sum")
+    leaves = attr.clone().requires_grad_(), normal(6, 3).to(kind).requires_grad_()
+    if kind.is_complex:
+        with torch.no_grad():
+            leaves[1].mul_(1 - 2j)
+        assert torch.autograd.gradcheck(ours, leaves, check_forward_ad=True)
+        assert torch.autograd.gradgradcheck(ours, leaves)
+        edges = small().graph.by_target, small().graph.by_source
+        both = (normal(8) + 1j * normal(8, seed=1)).requires_grad_(), leaves[1]
+        assert torch.autograd.gradcheck(lambda w, h: weighted(*edges, w, h), both)
+    found = ours(*leaves)
+    assert found.dtype == kind
+    torch.testing.assert_close(found, dense(attr[:, 1], "sum").to(kind) @ leaves[1])
+    (slope,) = torch.autograd.grad(found.abs().sum(), leaves[0])
+    assert slope.dtype == torch.float64
+    assert slope[:, 1].all()
 
 
 @pytest.mark.parametrize("warm", [False, True])

@@ -42,7 +42,7 @@ class Lean:
         self.own, self.pair = Functions(field.self_basis), Functions(field.pair_basis)
         self.dim, self.each, self.rows = field.dim, 1 + len(field.node), topology.rows
         by = topology.adjacency(field.aggregation, field.weight)
-        weight = by.weight.detach().double()[by.forth.edge].numpy()
+        weight = by.weight.double()[by.forth.edge].numpy()
         parts = (weight, by.forth.column.numpy(), by.forth.start.numpy())
         self.matrix = csr_array(parts, shape=(self.rows, self.rows))
         given = field.given(field.coefficients, topology)

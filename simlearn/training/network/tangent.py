@@ -26,7 +26,7 @@ class Tangent:
         self.dim, self.size = field.dim, topology.rows * field.dim
         adjacency, edges = topology.adjacency(field.aggregation, field.weight), topology.graph
         source, target = edges.edge_index
-        weight, each = adjacency.weight.detach().double(), torch.arange(field.dim)
+        weight, each = adjacency.weight.double(), torch.arange(field.dim)
         self.full: Tensor | None = None
         if self.size <= DENSE and len(weight) > FILLED * topology.rows**2:
             full = weight.new_zeros(topology.rows, topology.rows)
