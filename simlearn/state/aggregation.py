@@ -59,7 +59,7 @@ def _weights(topology: Topology, column: int | None) -> Tensor:
         raise DataError(
             f"Weights were asked from column {column} of edge_attr, which has {columns} columns."
         )
-    weight = by_edge(attr)[:, column].double()
+    weight = by_edge(attr)[:, column].to(torch.float64, copy=True)
     if _readable(weight):
         refuse_infinite(topology, "edge_attr", weight)
     return weight

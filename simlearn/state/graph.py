@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from simlearn.component import DataError
-from simlearn.state.keeping import lasting
+from simlearn.state.keeping import settled
 from simlearn.state.operator import Csr
 
 CACHED = ("pairs", "by_target", "by_source")
@@ -64,7 +64,7 @@ class Graph:
         """The edges that leave each row: the transpose, for derivatives."""
         return self._sorted("by_source")
 
-    @lasting
+    @settled
     def _sorted(self, name: str) -> Csr:
         if self._parts:
             return Csr.union([getattr(part, name) for part in self._parts])
@@ -72,7 +72,7 @@ class Graph:
         return Csr.of(row, column, self.rows)
 
     @cached_property
-    @lasting
+    @settled
     def pairs(self) -> Tensor | None:
         """Each undirected edge once, ``[2, E/2]``.
 
@@ -112,7 +112,7 @@ class Graph:
         return self._copies[times]
 
     @staticmethod
-    @lasting
+    @settled
     def union(graphs: Sequence[Graph]) -> Graph:
         """The disjoint union of graphs, rows in order."""
         offsets = np.cumsum([0] + [g.rows for g in graphs])
@@ -127,7 +127,7 @@ class Graph:
         joined.__dict__["_parts"] = tuple(graphs)
         return joined
 
-    @lasting
+    @settled
     def to(self, device: torch.device | str) -> Graph:
         """The same graph on another device, with its caches; one copy a device is kept."""
         device = torch.device(device)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from simlearn.state.keeping import lasting
+from simlearn.state.keeping import settled
 from simlearn.state.tracing import followed, recorded, transformed
 
 LONG = 2**31  # rows or edges from which on int32 does not count them
@@ -116,7 +116,7 @@ class Adjacency:
         felt = h.index_select(0, self.forth.column) * weight.reshape(-1, *[1] * (h.ndim - 1))
         return torch.zeros_like(h).index_add(0, self.forth.rows(), felt)
 
-    @lasting
+    @settled
     def matrix(self, dtype: torch.dtype, transposed: bool) -> Tensor:
         """A or its transpose, made once for each dtype."""
         key = (dtype, transposed)

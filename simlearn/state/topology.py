@@ -106,9 +106,8 @@ class Topology:
         """Give each row the value of its system: ``[systems, ...]`` to ``[rows, ...]``."""
         return value if self.one_row_each else value[self.system]
 
-    @lasting
     def adjacency(self, aggregation: Aggregation = "sum", weight: int | None = None) -> Adjacency:
-        """A, for sums over neighbours; the same object every time it is asked for.
+        """A, for sums over neighbours; the same object until ``edge_attr`` is written to.
 
         Where ``edge_attr`` asks for derivatives it is made anew, and sums have them. An edge s → t
         stands at A[t, s]: sums arrive at targets. Edges that occur twice count twice, and rows
@@ -164,9 +163,8 @@ class Topology:
         """Without what is cached: it is made again."""
         return {one.name: getattr(self, one.name) for one in fields(self)}
 
-    @lasting
     def repeat(self, times: int) -> Topology:
-        """``times`` copies side by side; the same object every time it is asked for.
+        """``times`` copies side by side; the same object until an attribute is written to.
 
         Attributes that ask for derivatives are carried over every time, as by `to`.
         """
@@ -227,7 +225,6 @@ class Topology:
             **joined,
         )
 
-    @lasting
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Topology:
         """The same topology on a device, its real attributes in a dtype.
 

@@ -1,8 +1,10 @@
 """Weights of edges and attributes of nodes may be learned: derivatives by them reach every sum."""
 
+import pickle
+
 import pytest
 import torch
-from torch.func import jacfwd, jacrev, jvp, vmap
+from torch.func import grad, jacfwd, jacrev, jvp, vmap
 
 from simlearn.component import DataError
 from simlearn.dynamics import EdgeNetwork, GraphCoupled
@@ -142,6 +144,35 @@ def test_what_is_frozen_again_is_what_was_trained_meanwhile():
     torch.testing.assert_close(ways[1](), torch.cat([attr, attr]))
 
 
+def test_an_operator_that_is_held_does_not_change_with_what_it_was_made_from():
+    attr, h = small().edge_attr.clone(), normal(6, 2).requires_grad_()
+    adjacency = small().replace(edge_attr=attr).adjacency("sum", 0)
+    wanted = dense(attr[:, 0], "sum")
+    found = adjacency @ h
+    attr.mul_(10)
+    (slope,) = torch.autograd.grad(found.sum(), h)
+    torch.testing.assert_close(slope, (wanted.sum(0)[:, None]).expand(6, 2))
+    torch.testing.assert_close(adjacency @ h.float(), (wanted @ h).float())
+
+
+def test_what_was_first_made_under_torch_func_outlives_it():
+    topology, h = small(), normal(6, 2)
+
+    def made(h):
+        copy = topology.repeat(2).to("cpu", torch.float32)
+        sums = copy.adjacency("mean", 0) @ torch.cat([h, h]).float()
+        return sums.double().sum() + (topology.adjacency("mean", 0) @ h).square().sum()
+
+    first = grad(made)(h)
+    jvp(made, (h,), (h,))
+    for one in (topology, topology.repeat(2), topology.repeat(2).to("cpu", torch.float32)):
+        kept = one.adjacency("mean", 0)
+        tensors = (kept.weight, kept.forth.start, one.system, one.edge_attr, one.graph.edge_index)
+        assert not any(map(torch._C._functorch.is_functorch_wrapped_tensor, tensors))
+        pickle.dumps((kept, one))
+    torch.testing.assert_close(grad(made)(h), first)
+
+
 @pytest.mark.parametrize("name", ["node_attr", "inputs"])
 def test_operators_of_fixed_weights_are_kept_beside_what_is_learned(name):
     topology = small().replace(**{name: normal(6, 1).requires_grad_()})
@@ -211,6 +242,15 @@ def test_a_compiler_sees_the_weights(warm):
     found = torch.compile(ours, backend="eager")(attr, h)
     slopes = [torch.autograd.grad(y.square().sum(), attr)[0] for y in (found, theirs(attr, h))]
     torch.testing.assert_close(*slopes)
+
+
+def test_a_compiler_sees_what_was_written_to():
+    attr, h = small().edge_attr.clone(), normal(6, 2)
+    topology = small().replace(edge_attr=attr)
+    felt = torch.compile(lambda h: topology.adjacency("mean_degree", 0) @ h, backend="eager")
+    for _ in range(4):
+        torch.testing.assert_close(felt(h), dense(attr[:, 0], "mean_degree") @ h)
+        attr.mul_(torch.arange(1.0, 17.0).reshape(8, 2))
 
 
 @pytest.mark.parametrize("pair", [None, EdgeNetwork(width=4, features=1)])
